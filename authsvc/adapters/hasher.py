@@ -1,0 +1,127 @@
+"""Argon2id on threads of its own, with a short queue: a storm of logins is shed, not endured."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TypeVar
+
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
+
+from authsvc.errors import Unavailable
+from authsvc.logs import get_logger
+from authsvc.metrics import Metrics
+
+Result = TypeVar("Result")
+log = get_logger(__name__)
+
+MAX_MEMORY_KIB = 1_048_576
+MAX_PASSES = 20
+MAX_LANES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class HashCost:
+    memory_kib: int
+    passes: int
+
+
+class Hasher:
+    """Hashes and verifies passwords. At most `threads` at once, `queue` more may wait, the rest is refused.
+
+    More threads than processors give no more logins and hurt everything else on the loop; argon2 releases the GIL.
+    """
+
+    def __init__(self, cost: HashCost, *, threads: int, queue: int, metrics: Metrics) -> None:
+        threads = threads or max(1, (os.cpu_count() or 1) - 1)
+        self._argon2 = PasswordHasher(time_cost=cost.passes, memory_cost=cost.memory_kib, parallelism=1)
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
+        self._room = threads + queue
+        self._metrics = metrics
+        self._decoy = ""
+
+    async def open(self) -> None:
+        """Make the hash that stands in for a user who does not exist, at today's cost."""
+        self._decoy = await self.hash(os.urandom(16))
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def check_room(self) -> None:
+        """Refuse early, before any other work is done for a login that could not be finished.
+
+        Raises:
+            Unavailable: the queue is full.
+        """
+        if self._room <= 0:
+            raise Unavailable("too many logins at once", retry_after=1)
+
+    async def hash(self, password: bytes) -> str:
+        """A PHC string with a salt of its own.
+
+        Raises:
+            Unavailable: the queue is full.
+        """
+        return await self._run(lambda: self._argon2.hash(password))
+
+    async def verify(self, password: bytes, stored: str | None) -> bool:
+        """Whether the password is the stored one. One hash of the same cost is computed whatever `stored` is: None (no
+        such user, no password), garbage, or a hash that would cost more than policy allows (ATK-44).
+
+        Raises:
+            Unavailable: the queue is full.
+        """
+        usable = stored if stored is not None and _is_within_policy(stored) else None
+        if stored is not None and usable is None:
+            log.error("a stored password hash is unusable")
+        matches = await self._run(lambda: self._matches(usable or self._decoy, password))
+        return matches and usable is not None
+
+    def _matches(self, stored: str, password: bytes) -> bool:
+        try:
+            return self._argon2.verify(stored, password)
+        except VerifyMismatchError:
+            return False
+        except (VerificationError, InvalidHashError):
+            return False
+
+    async def _run(self, work: Callable[[], Result]) -> Result:
+        self.check_room()
+        self._room -= 1
+        self._metrics.password_hash_queue_depth.inc()
+        loop = asyncio.get_running_loop()
+
+        def timed() -> Result:
+            started = perf_counter()
+            try:
+                return work()
+            finally:
+                self._metrics.password_hash_duration.observe(perf_counter() - started)
+
+        def leave(_: "Future[Result]") -> None:
+            # When the thread is done, not when the request is: an impatient client must not make room for another hash.
+            loop.call_soon_threadsafe(self._leave)
+
+        future = self._executor.submit(timed)
+        future.add_done_callback(leave)
+        return await asyncio.wrap_future(future)
+
+    def _leave(self) -> None:
+        self._room += 1
+        self._metrics.password_hash_queue_depth.dec()
+
+
+def _is_within_policy(stored: str) -> bool:
+    try:
+        cost = extract_parameters(stored)
+    except InvalidHashError:
+        return False
+    return (
+        cost.type.name == "ID"
+        and cost.memory_cost <= MAX_MEMORY_KIB
+        and cost.time_cost <= MAX_PASSES
+        and cost.parallelism <= MAX_LANES
+    )

@@ -1,0 +1,1 @@
+"""Redis: one module per key family. Nothing here may not be lost."""

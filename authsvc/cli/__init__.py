@@ -1,0 +1,20 @@
+"""The command line. Every command takes `--json`; exit status 0 done, 1 could not, 2 used or set up wrongly."""
+
+import click
+
+from authsvc import __version__
+from authsvc.cli.clients import client
+from authsvc.cli.keys import key, master_key
+from authsvc.cli.serving import config, dev, migrate, serve
+from authsvc.cli.tokens import token
+from authsvc.cli.users import user
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="authsvc")
+def main() -> None:
+    """authsvc issues tokens, revokes them, and says which are live."""
+
+
+for command in (dev, serve, migrate, config, user, client, key, token, master_key):
+    main.add_command(command)

@@ -1,0 +1,54 @@
+"""`authsvc key ...` and `authsvc master-key ...`"""
+
+from pathlib import Path
+
+import click
+
+from authsvc.cli.context import operator_command, tell, with_flows
+from authsvc.entropy import SystemEntropy
+from authsvc.protocol.keys import MASTER_KEY_BYTES, format_master_key
+
+
+@click.group()
+def key() -> None:
+    """List, rotate and kill the signing keys."""
+
+
+@key.command("list")
+@operator_command
+def list_all(as_json: bool, data_dir: Path) -> None:
+    """List the keys: next, active, retired."""
+    found = with_flows(data_dir, lambda flows: flows.keys.list_all())
+    answer = [
+        {"kid": key.kid, "algorithm": key.algorithm, "state": str(state), "created_at": key.created_at.isoformat()}
+        for key, state in found
+    ]
+    tell(as_json, answer, "\n".join("{kid}  {algorithm:7}  {state:7}  {created_at}".format(**each) for each in answer))
+
+
+@key.command()
+@operator_command
+def rotate(as_json: bool, data_dir: Path) -> None:
+    """Let the next key sign; what the old one signed stays valid."""
+    kid = with_flows(data_dir, lambda flows: flows.keys.rotate())
+    tell(as_json, {"kid": kid}, f"{kid} signs now")
+
+
+@key.command()
+@click.argument("kid")
+@operator_command
+def kill(kid: str, as_json: bool, data_dir: Path) -> None:
+    """Remove a key at once: every token it signed is dead."""
+    with_flows(data_dir, lambda flows: flows.keys.kill(kid))
+    tell(as_json, {"kid": kid}, f"{kid} is dead, and every token it signed")
+
+
+@click.group("master-key")
+def master_key() -> None:
+    """The key that encrypts the signing keys at rest."""
+
+
+@master_key.command()
+def generate() -> None:
+    """Print a new master key, for AUTHSVC_MASTER_KEY."""
+    click.echo(format_master_key(SystemEntropy().bytes(MASTER_KEY_BYTES)))

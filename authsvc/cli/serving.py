@@ -1,0 +1,145 @@
+"""`authsvc dev`, `serve`, `migrate`, `config check`."""
+
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from authsvc.cli.context import data_dir_option, json_option, read_settings, tell, told_errors
+from authsvc.settings import load, unknown_names
+
+METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+
+port_option = click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
+host_option = click.option("--host", default="127.0.0.1", show_default=True)
+management_port_option = click.option(
+    "--management-port", type=click.IntRange(0, 65535), default=9000, show_default=True, help="/metrics /livez /readyz"
+)
+workers_option = click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
+
+
+@contextmanager
+def _metrics_directory() -> Iterator[str]:
+    """Where the processes put their numbers. Set before the metrics library is imported: it asks for it then."""
+    directory = tempfile.mkdtemp(prefix="authsvc-metrics-")
+    os.environ[METRICS_DIR] = directory
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@click.command()
+@host_option
+@port_option
+@management_port_option
+@workers_option
+@data_dir_option
+@click.option("--reset", is_flag=True, help="Forget everything first.")
+def dev(host: str, port: int, management_port: int, workers: int, data_dir: Path, reset: bool) -> None:
+    """Run the whole service here, with a real PostgreSQL and a real Valkey of its own."""
+    with told_errors(), _metrics_directory() as metrics_dir:
+        from authsvc.dev import DevOptions, run
+        from authsvc.supervisor import ServeOptions
+
+        serving = ServeOptions(
+            host=host,
+            port=port,
+            management_host="127.0.0.1",
+            management_port=management_port,
+            workers=workers,
+            drain_seconds=0,
+            metrics_dir=metrics_dir,
+        )
+        sys.exit(run(DevOptions(data_dir=data_dir, reset=reset, serving=serving), os.environ))
+
+
+@click.command()
+@host_option
+@port_option
+@click.option("--management-host", default="127.0.0.1", show_default=True)
+@management_port_option
+@workers_option
+@click.option("--migrate", "wants_migration", is_flag=True, help="Apply missing migrations first.")
+@click.option("--drain-seconds", type=click.FloatRange(0, 300), default=5.0, show_default=True)
+def serve(
+    host: str,
+    port: int,
+    management_host: str,
+    management_port: int,
+    workers: int,
+    wants_migration: bool,
+    drain_seconds: float,
+) -> None:
+    """Run the service for real, against AUTHSVC_DATABASE_URL."""
+    with told_errors(), _metrics_directory() as metrics_dir:
+        settings = load(os.environ)
+        from authsvc import logs
+        from authsvc.migrate import prepare_schema
+        from authsvc.protocol.keys import parse_master_key
+        from authsvc.supervisor import ServeOptions
+        from authsvc.supervisor import serve as supervise
+
+        logs.configure(settings.log_level, settings.log_format)
+        for name in unknown_names(os.environ):
+            logs.get_logger(__name__).warning("an environment variable is no setting", name=name)
+        parse_master_key(settings.master_key)
+        asyncio.run(prepare_schema(settings.database_url, wants_migration=wants_migration))
+        options = ServeOptions(
+            host=host,
+            port=port,
+            management_host=management_host,
+            management_port=management_port,
+            workers=workers,
+            drain_seconds=drain_seconds,
+            metrics_dir=metrics_dir,
+        )
+        sys.exit(supervise(options, settings))
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Change nothing; exit status 1 when migrations are missing.")
+@json_option
+@data_dir_option
+def migrate(check: bool, as_json: bool, data_dir: Path) -> None:
+    """Apply the migrations that the database does not have yet."""
+    with told_errors():
+        from authsvc import migrate as migrations
+
+        url = read_settings(data_dir).database_url
+        if check:
+            missing = asyncio.run(migrations.find_missing(url))
+            tell(as_json, {"missing": missing}, "\n".join(f"missing: {name}" for name in missing) or "up to date")
+            sys.exit(1 if missing else 0)
+        applied = asyncio.run(migrations.migrate(url))
+        tell(as_json, {"applied": applied}, "\n".join(f"applied {name}" for name in applied) or "up to date")
+
+
+@click.group()
+def config() -> None:
+    """Look at the settings."""
+
+
+@config.command("check")
+@json_option
+@data_dir_option
+def check_config(as_json: bool, data_dir: Path) -> None:
+    """Read every setting, and tell every fault at once."""
+    from authsvc.errors import ConfigurationError
+    from authsvc.protocol.keys import parse_master_key
+
+    faults: list[str] = []
+    try:
+        parse_master_key(read_settings(data_dir).master_key)
+    except ConfigurationError as error:
+        faults.extend(error.faults)
+    unknown = unknown_names(os.environ)
+    lines = [*faults, *(f"{name} is no setting: misspelt?" for name in unknown)]
+    tell(as_json, {"faults": faults, "unknown": unknown}, "\n".join(lines) or "the settings are usable")
+    sys.exit(2 if faults else 0)

@@ -1,0 +1,183 @@
+"""What may go wrong, in the words of the RFCs. Knows no HTTP: `web/errors.py` alone knows statuses.
+
+`description` is safe to show to anyone. The cause of an error travels as `__cause__` and goes to the log only.
+"""
+
+from collections.abc import Sequence
+
+
+class AuthsvcError(Exception):
+    """The root of everything this service raises on purpose."""
+
+    code = "server_error"
+
+    def __init__(self, description: str = "") -> None:
+        super().__init__(description)
+        self.description = description
+
+
+# --- The store, the load
+
+
+class Unavailable(AuthsvcError):
+    """It cannot be known right now: a store cannot be asked, or the queue is full. Never a verdict."""
+
+    code = "temporarily_unavailable"
+
+    def __init__(self, description: str = "the service cannot answer right now", *, retry_after: int = 1) -> None:
+        super().__init__(description)
+        self.retry_after = retry_after
+
+
+class ConfigurationError(AuthsvcError):
+    """The operator has to mend something. Holds every fault that was found, not only the first."""
+
+    code = "configuration_error"
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = tuple(faults)
+
+
+# --- OAuth (RFC 6749 §5.2, RFC 8707 §2)
+
+
+class OAuthError(AuthsvcError):
+    """An error of the token family of endpoints."""
+
+
+class InvalidRequest(OAuthError):
+    """A parameter is missing, malformed or repeated."""
+
+    code = "invalid_request"
+
+
+class InvalidClient(OAuthError):
+    """Client authentication failed. Says the same for every cause (CLA-07)."""
+
+    code = "invalid_client"
+
+    def __init__(self, description: str = "client authentication failed") -> None:
+        super().__init__(description)
+
+
+class InvalidGrant(OAuthError):
+    """The grant is unknown, used, expired, revoked, or another client's."""
+
+    code = "invalid_grant"
+
+
+class UnauthorizedClient(OAuthError):
+    """The client may not use this grant type."""
+
+    code = "unauthorized_client"
+
+
+class UnsupportedGrantType(OAuthError):
+    """No such grant type here."""
+
+    code = "unsupported_grant_type"
+
+
+class InvalidScope(OAuthError):
+    """A scope is malformed, unknown or wider than allowed."""
+
+    code = "invalid_scope"
+
+
+class InvalidTarget(OAuthError):
+    """The resource is malformed or not for this client (RFC 8707 §2)."""
+
+    code = "invalid_target"
+
+
+# --- Bearer-protected endpoints (RFC 6750 §3.1)
+
+
+class MissingToken(AuthsvcError):
+    """No credentials came. The challenge then names no error (RFC 6750 §3)."""
+
+    code = ""
+
+
+class InvalidToken(AuthsvcError):
+    """The access token is not live, or not for this endpoint."""
+
+    code = "invalid_token"
+
+
+class InsufficientScope(AuthsvcError):
+    """The access token is live, but does not allow this."""
+
+    code = "insufficient_scope"
+
+
+# --- The first-party JSON API (RFC 9457)
+
+
+class Malformed(AuthsvcError):
+    """The body is not what its content type says."""
+
+    code = "malformed"
+
+
+class UnsupportedMediaType(AuthsvcError):
+    """The body's content type is not the one this endpoint reads."""
+
+    code = "unsupported_media_type"
+
+
+class TooLarge(AuthsvcError):
+    """The body is larger than this service reads."""
+
+    code = "too_large"
+
+
+class InvalidValue(AuthsvcError):
+    """The body is well formed, a value in it is not acceptable."""
+
+    code = "invalid_value"
+
+    def __init__(self, description: str, *, pointer: str = "") -> None:
+        super().__init__(description)
+        self.pointer = pointer
+
+
+class InvalidCredentials(AuthsvcError):
+    """Login failed. The same for an unknown, a wrong and a disabled account (LOG-01)."""
+
+    code = "invalid_credentials"
+
+    def __init__(self) -> None:
+        super().__init__("the e-mail address or the password is wrong")
+
+
+class EmailTaken(AuthsvcError):
+    """Another user has this e-mail address."""
+
+    code = "email_taken"
+
+    def __init__(self) -> None:
+        super().__init__("this e-mail address is taken")
+
+
+class Forbidden(AuthsvcError):
+    """Known, and not allowed."""
+
+    code = "forbidden"
+
+
+class NotFound(AuthsvcError):
+    """No such thing."""
+
+    code = "not_found"
+
+
+class MethodNotAllowed(AuthsvcError):
+    """The resource is there, and does not know this method."""
+
+    code = "method_not_allowed"
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        super().__init__("the method is not allowed here")
+        self.allowed = tuple(allowed)

@@ -1,0 +1,43 @@
+"""What the service does: one story per file. This is the table of contents."""
+
+from dataclasses import dataclass
+
+from authsvc.flows.access import Access
+from authsvc.flows.account import Account
+from authsvc.flows.clients import Clients
+from authsvc.flows.exchange import Exchange
+from authsvc.flows.introspection import Introspection
+from authsvc.flows.keys import SigningKeys
+from authsvc.flows.login import Login
+from authsvc.flows.registration import Registration
+from authsvc.flows.revocation import Revocation
+from authsvc.flows.users import Users
+
+
+@dataclass(frozen=True, slots=True)
+class Flows:
+    # Services
+    exchange: Exchange
+    """Exchange a grant for tokens."""
+    introspection: Introspection
+    """Is this token live?"""
+    revocation: Revocation
+    """Kill a token, or all of them."""
+    keys: SigningKeys
+    """What signs, what verifies, rotate, kill."""
+
+    # People
+    registration: Registration
+    """A new user."""
+    login: Login
+    """A password opens a session."""
+    access: Access
+    """Whose live token is this, and is it meant for this API?"""
+    account: Account
+    """Look, log out, log out everywhere, change the password."""
+
+    # Operators
+    users: Users
+    """Disable, enable, delete, revoke."""
+    clients: Clients
+    """Create, disable, enable, delete, new secret, revoke."""

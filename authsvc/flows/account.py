@@ -1,0 +1,100 @@
+"""What users do with their own account: look at it, log out, log out everywhere, change the password."""
+
+from authsvc.adapters.hasher import Hasher
+from authsvc.clock import Clock
+from authsvc.errors import Forbidden, InvalidToken, InvalidValue
+from authsvc.flows.login import SessionTokens
+from authsvc.flows.revocations import Revocations
+from authsvc.models import AccessToken, User
+from authsvc.protocol.accounts import LoginResponse, PasswordChangeRequest, build_profile
+from authsvc.protocol.passwords import prepare, prepare_new
+from authsvc.protocol.scopes import format_scope
+from authsvc.tables import sessions, users
+from authsvc.tables.db import Database
+
+
+class Account:
+    def __init__(
+        self,
+        db: Database,
+        revocations: Revocations,
+        hasher: Hasher,
+        tokens: SessionTokens,
+        clock: Clock,
+        *,
+        password_min_length: int,
+    ) -> None:
+        self._db = db
+        self._revocations = revocations
+        self._hasher = hasher
+        self._tokens = tokens
+        self._clock = clock
+        self._password_min_length = password_min_length
+
+    async def find(self, token: AccessToken) -> User:
+        """The user of a live token.
+
+        Raises:
+            InvalidToken: the user is gone since the token was looked at.
+            Unavailable: the store cannot be asked.
+        """
+        user = await users.find_user(self._db, token.sub)
+        if user is None or user.disabled_at is not None:
+            raise InvalidToken("the user is gone")
+        return user
+
+    async def log_out(self, token: AccessToken) -> None:
+        """End the session of this token, and with it every token of the session.
+
+        Raises:
+            Unavailable: the session may still be live; try again.
+        """
+        async with self._revocations.revoke() as revoking:
+            await revoking.session(_session_of(token))
+
+    async def log_out_everywhere(self, token: AccessToken) -> None:
+        """End every session of the user, and with them every token of theirs, this one too.
+
+        Raises:
+            Unavailable: they may still be live; try again.
+        """
+        async with self._revocations.revoke() as revoking:
+            await revoking.user(token.sub)
+
+    async def change_password(self, token: AccessToken, request: PasswordChangeRequest) -> LoginResponse:
+        """Change the password. Every other session ends; this one goes on with the new token in the answer.
+
+        Raises:
+            InvalidValue: the current password is wrong, or the new one is not acceptable.
+            InvalidToken: the session has ended in the meantime.
+            Unavailable: too many hashes at once, or the store cannot be asked.
+        """
+        sid = _session_of(token)
+        current = prepare(request.current_password, pointer="/current_password")
+        new = prepare_new(request.new_password, min_length=self._password_min_length, pointer="/new_password")
+        user = await self.find(token)
+        if not await self._hasher.verify(current, user.password_hash):
+            raise InvalidValue("the current password is wrong", pointer="/current_password")
+        new_hash = await self._hasher.hash(new)
+        async with self._revocations.revoke() as revoking:
+            if not await users.update_password_hash(revoking.tx, user.sub, old=user.password_hash or "", new=new_hash):
+                raise InvalidToken("the account was changed by somebody else at the same moment")
+            generation = await revoking.user(user.sub, keep_session=sid)
+            session = await sessions.update_user_generation(revoking.tx, sid, generation, revoking.now)
+            if session is None:
+                raise InvalidToken("the session has ended")
+        issued = await self._tokens.issue(session, token.scope)
+        return LoginResponse(
+            access_token=issued.access_token,
+            token_type="Bearer",  # noqa: S106
+            expires_in=issued.expires_in,
+            scope=format_scope(issued.scope),
+            client_id=session.client_id,
+            user=build_profile(user),
+        )
+
+
+def _session_of(token: AccessToken) -> str:
+    if token.sid is None:
+        raise Forbidden("the access token belongs to no session")
+    return token.sid

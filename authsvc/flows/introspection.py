@@ -1,0 +1,39 @@
+"""Is this token live? (RFC 7662)"""
+
+from authsvc.errors import AuthsvcError
+from authsvc.flows.client_auth import ClientAuth
+from authsvc.flows.recognition import Recognition
+from authsvc.metrics import Metrics
+from authsvc.protocol import introspection as rules
+from authsvc.protocol.client_auth import ClientCredentials
+from authsvc.protocol.introspection import IntrospectionRequest
+
+
+class Introspection:
+    def __init__(self, client_auth: ClientAuth, recognition: Recognition, metrics: Metrics) -> None:
+        self._client_auth = client_auth
+        self._recognition = recognition
+        self._count = metrics.introspections
+
+    async def introspect(self, credentials: ClientCredentials, request: IntrospectionRequest) -> bytes:
+        """The answer, as JSON. `INACTIVE` for everything that is not a live token which this caller may see.
+
+        Raises:
+            InvalidClient: the caller is nobody we know, or a public client (INT-02).
+            Unavailable: it cannot be known. Never a guess.
+        """
+        try:
+            answer = await self._answer(credentials, request)
+        except AuthsvcError:
+            self._count["error"].inc()
+            raise
+        self._count["inactive" if answer is rules.INACTIVE else "active"].inc()
+        return answer
+
+    async def _answer(self, credentials: ClientCredentials, request: IntrospectionRequest) -> bytes:
+        caller = (await self._client_auth.authenticate_confidential(credentials)).client
+        known = self._recognition.recognise(request.token)
+        # Decided before the store is asked: what the caller may not see costs it what an unknown token does (ATK-24).
+        if known is None or not rules.may_see(caller, known.token):
+            return rules.INACTIVE
+        return known.answer if await self._recognition.is_live(known) else rules.INACTIVE

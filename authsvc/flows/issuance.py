@@ -1,0 +1,87 @@
+"""Tokens are minted here, once, for all grants and for login. Nothing is written for an access token."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from authsvc.clock import Clock
+from authsvc.entropy import Entropy, mint_id
+from authsvc.errors import Unavailable
+from authsvc.flows.keys import SigningKeys
+from authsvc.flows.revocations import Revocations
+from authsvc.models import AccessToken, Generations
+from authsvc.protocol import access_token
+from authsvc.protocol.jwt import Signer
+from authsvc.protocol.revocation import key_mark
+from authsvc.protocol.token_request import TokenResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """What was granted: to which client, for whom, for what, and under which numbers."""
+
+    sub: str
+    client_id: str
+    scope: tuple[str, ...]
+    audience: tuple[str, ...]
+    generations: Generations
+    grant_id: str | None = None
+    sid: str | None = None
+    authenticated_at: datetime | None = None
+    methods: tuple[str, ...] = ()
+
+
+class Issuance:
+    def __init__(
+        self,
+        keys: SigningKeys,
+        revocations: Revocations,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        issuer: str,
+        access_token_seconds: int,
+    ) -> None:
+        self._keys = keys
+        self._revocations = revocations
+        self._clock = clock
+        self._entropy = entropy
+        self._issuer = issuer
+        self._seconds = access_token_seconds
+
+    async def issue(self, authorization: Authorization) -> TokenResponse:
+        """Mint an access token (RFC 9068).
+
+        Raises:
+            Unavailable: the keys or the store cannot be asked.
+        """
+        signer = await self._living_signer()
+        issued_at = int(self._clock.unix())
+        at = authorization.authenticated_at
+        token = AccessToken(
+            jti=mint_id(self._entropy),
+            sub=authorization.sub,
+            client_id=authorization.client_id,
+            kid=signer.kid,
+            audience=authorization.audience,
+            scope=authorization.scope,
+            issued_at=issued_at,
+            expires_at=issued_at + self._seconds,
+            generations=authorization.generations,
+            grant_id=authorization.grant_id,
+            sid=authorization.sid,
+            authenticated_at=None if at is None else int(at.timestamp()),
+            methods=authorization.methods,
+        )
+        text = signer.sign(access_token.TYP, access_token.build_claims(token, self._issuer))
+        return TokenResponse(access_token=text, expires_in=self._seconds, scope=authorization.scope)
+
+    async def _living_signer(self) -> Signer:
+        """The signer of the ring, unless its key was killed in the last second: then the ring is read anew, so that
+        nobody is given a token that is dead already."""
+        signer = self._keys.ring.signer
+        mark = key_mark(signer.kid)
+        if mark in await self._revocations.find(mark):
+            await self._keys.refresh()
+            if self._keys.ring.signer.kid == signer.kid:
+                raise Unavailable("no signing key is usable")
+        return self._keys.ring.signer

@@ -1,0 +1,150 @@
+"""A user logs in with a password; a session opens. One hash is computed whoever it is (LOG-01, LOG-02)."""
+
+from datetime import timedelta
+
+from msgspec import UNSET
+
+from authsvc.adapters.hasher import Hasher
+from authsvc.clock import Clock
+from authsvc.entropy import Entropy, mint_id
+from authsvc.errors import InvalidClient, InvalidCredentials, InvalidValue, Unavailable
+from authsvc.flows.client_copies import ClientCopies
+from authsvc.flows.issuance import Authorization, Issuance
+from authsvc.logs import get_logger
+from authsvc.metrics import Metrics
+from authsvc.models import Client, Session, User
+from authsvc.protocol.accounts import LoginRequest, LoginResponse, build_profile
+from authsvc.protocol.emails import canonical_email
+from authsvc.protocol.passwords import prepare
+from authsvc.protocol.revocation import EVERYTHING, client_mark, user_mark
+from authsvc.protocol.scopes import format_scope, granted_scope, parse_scope
+from authsvc.protocol.token_request import TokenResponse
+from authsvc.tables import sessions, users
+from authsvc.tables.db import Database
+
+FIRST_PARTY_CLIENT_ID = "first-party"
+"""The built-in public client of logins that name none; the first migration makes it."""
+
+log = get_logger(__name__)
+
+
+class SessionTokens:
+    """Tokens of a session, good for the default resource and for this service's own API."""
+
+    def __init__(self, issuance: Issuance, entropy: Entropy, *, audience: tuple[str, ...]) -> None:
+        self._issuance = issuance
+        self._entropy = entropy
+        self._audience = audience
+
+    async def issue(self, session: Session, scope: tuple[str, ...]) -> TokenResponse:
+        """Raises Unavailable."""
+        return await self._issuance.issue(
+            Authorization(
+                sub=session.sub,
+                client_id=session.client_id,
+                scope=scope,
+                audience=self._audience,
+                generations=session.generations,
+                grant_id=mint_id(self._entropy),
+                sid=session.sid,
+                authenticated_at=session.authenticated_at,
+                methods=session.methods,
+            )
+        )
+
+
+class Login:
+    def __init__(
+        self,
+        db: Database,
+        copies: ClientCopies,
+        hasher: Hasher,
+        tokens: SessionTokens,
+        clock: Clock,
+        entropy: Entropy,
+        metrics: Metrics,
+        *,
+        session_seconds: int,
+    ) -> None:
+        self._db = db
+        self._copies = copies
+        self._hasher = hasher
+        self._tokens = tokens
+        self._clock = clock
+        self._entropy = entropy
+        self._metrics = metrics
+        self._session_life = timedelta(seconds=session_seconds)
+
+    async def log_in(self, request: LoginRequest) -> LoginResponse:
+        """Open a session and answer with its first tokens.
+
+        Raises:
+            InvalidCredentials: unknown address, wrong password, disabled user: the same for all.
+            InvalidClient: no such first-party client.
+            InvalidScope: more than the client has.
+            InvalidValue: the password is longer than anything that is hashed.
+            Unavailable: too many logins at once, or the store cannot be asked.
+        """
+        try:
+            response = await self._log_in(request)
+        except InvalidCredentials:
+            self._metrics.logins["password", "failure"].inc()
+            raise
+        except Unavailable:
+            self._metrics.logins["password", "shed"].inc()
+            raise
+        self._metrics.logins["password", "success"].inc()
+        return response
+
+    async def _log_in(self, request: LoginRequest) -> LoginResponse:
+        self._hasher.check_room()
+        client = await self._find_client(request)
+        scope = granted_scope(None if request.scope is UNSET else parse_scope(request.scope), client.scope)
+        user = await self._verify_password(request.email, prepare(request.password))
+        session = await self._open_session(user, client)
+        issued = await self._tokens.issue(session, scope)
+        log.info("session opened", sub=user.sub, sid=session.sid, client_id=client.client_id)
+        return LoginResponse(
+            access_token=issued.access_token,
+            token_type="Bearer",  # noqa: S106
+            expires_in=issued.expires_in,
+            scope=format_scope(issued.scope),
+            client_id=client.client_id,
+            user=build_profile(user),
+        )
+
+    async def _find_client(self, request: LoginRequest) -> Client:
+        client_id = FIRST_PARTY_CLIENT_ID if request.client_id is UNSET else request.client_id
+        copy = await self._copies.find(client_id)
+        if copy is None or not copy.client.first_party or copy.client.disabled_at is not None:
+            raise InvalidClient("the client may not log users in")
+        return copy.client
+
+    async def _verify_password(self, email: str, prepared: bytes) -> User:
+        try:
+            user = await users.find_user_by_email(self._db, canonical_email(email))
+        except InvalidValue:
+            user = None  # no user has such an address; which ones are well formed is nobody's business here
+        matches = await self._hasher.verify(prepared, None if user is None else user.password_hash)
+        if user is None or user.disabled_at is not None or not matches:
+            raise InvalidCredentials
+        return user
+
+    async def _open_session(self, user: User, client: Client) -> Session:
+        now = self._clock.now()
+        session = await sessions.insert_session(
+            self._db,
+            sid=mint_id(self._entropy),
+            sub=user.sub,
+            client_id=client.client_id,
+            password_hash=user.password_hash or "",
+            user_mark=user_mark(user.sub),
+            client_mark=client_mark(client.client_id),
+            everything_mark=EVERYTHING,
+            methods=("pwd",),
+            now=now,
+            expires_at=now + self._session_life,
+        )
+        if session is None:  # disabled, deleted, or a new password, while this one was being verified
+            raise InvalidCredentials
+        return session

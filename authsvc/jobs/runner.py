@@ -1,0 +1,49 @@
+"""A supervised loop: runs an act again and again, and never ends because one run failed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from authsvc.errors import Unavailable
+from authsvc.logs import get_logger
+
+log = get_logger(__name__)
+
+
+class Periodic:
+    """Runs `act` every `seconds`, one run at a time, until it is stopped."""
+
+    def __init__(self, name: str, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+        self._name = name
+        self._seconds = seconds
+        self._act = act
+        self._task: asyncio.Task[None] | None = None
+        self._was_failing = False
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name=self._name)
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            await self._run_once()
+            await asyncio.sleep(self._seconds)
+
+    async def _run_once(self) -> None:
+        try:
+            await self._act()
+        except Unavailable:
+            # Said once, not every second: an outage is one event.
+            if not self._was_failing:
+                log.warning("a job cannot run while the store is away", job=self._name)
+            self._was_failing = True
+        except Exception:
+            log.error("a job failed", job=self._name, exc_info=True)
+            self._was_failing = True
+        else:
+            if self._was_failing:
+                log.info("a job runs again", job=self._name)
+            self._was_failing = False

@@ -1,0 +1,182 @@
+"""The management listener: one process beside the workers, which answers while they hang, drain or die.
+
+`/metrics` for Prometheus, `/livez` and `/readyz` for whoever restarts the service or sends it traffic. Never public.
+"""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass
+from math import inf
+from multiprocessing.connection import Connection
+from socket import socket
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from uvicorn.importer import import_from_string
+
+from authsvc import metrics
+from authsvc.logs import get_logger, uvicorn_config
+from authsvc.settings import Settings
+
+log = get_logger(__name__)
+
+# What asks gives up after one second (the default of Kubernetes), so a probe may take a little less.
+PATIENCE_S = 0.8
+KEEP_S = 1.0
+REOPEN_S = 1.0
+GOODBYE_S = 1
+
+Probe = Callable[[], Awaitable[Sequence[str]]]
+"""What keeps the stores from being used, in words for an operator; empty when nothing does."""
+OpenProbe = Callable[[Settings], AbstractAsyncContextManager[Probe]]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the supervisor knows of its workers."""
+
+    live: int = 0
+    """Workers that run and do not hang, be it that they still start."""
+    ready: int = 0
+    """Of these, the ones that answer requests."""
+    draining: bool = False
+
+
+class Server(uvicorn.Server):
+    """Stops at SIGTERM and returns to its caller. uvicorn's own raises the signal again, and nothing after it runs."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        before = signal.signal(signal.SIGTERM, self.handle_exit)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+class Readiness:
+    """Asks the probe at most once in `KEEP_S`, for everybody who wants to know, and waits for it `PATIENCE_S` at most."""
+
+    def __init__(self) -> None:
+        self._probe: Probe | None = None
+        self._answer: asyncio.Future[Sequence[str]] | None = None
+        self._asked = -inf
+
+    async def hold(self, open_probe: OpenProbe, settings: Settings) -> None:
+        """Keep the probe open until cancelled, and try to open it for as long as that fails."""
+        while True:
+            try:
+                async with open_probe(settings) as self._probe:
+                    await asyncio.Event().wait()
+            except Exception:
+                log.exception("the readiness probe cannot be opened")
+            finally:
+                self._probe = None
+            await asyncio.sleep(REOPEN_S)
+
+    async def faults(self) -> Sequence[str]:
+        """Known within `PATIENCE_S`, whatever the stores do."""
+        if self._probe is None:
+            return ["the stores have not been asked yet"]
+        now = asyncio.get_running_loop().time()
+        if self._answer is None or (self._answer.done() and now - self._asked >= KEEP_S):
+            self._answer, self._asked = asyncio.ensure_future(self._probe()), now
+        await asyncio.wait({self._answer}, timeout=max(0.0, self._asked + PATIENCE_S - now))
+        if not self._answer.done() or self._answer.cancelled():
+            # Not waited for: a driver may need long to give up. Until it has, nobody asks a second time.
+            self._answer.cancel()
+            return ["the stores do not answer in time"]
+        if (error := self._answer.exception()) is not None:
+            log.error("the readiness probe failed", exc_info=error)
+            return ["the readiness probe failed"]
+        return self._answer.result()
+
+
+class Management:
+    """The answers of the management listener."""
+
+    def __init__(self, readiness: Readiness, metrics_dir: str) -> None:
+        self._readiness = readiness
+        self._metrics_dir = metrics_dir
+        self._status = Status()
+
+    def hear(self, pipe: Connection) -> None:
+        """Take from now on what the supervisor tells."""
+        loop = asyncio.get_running_loop()
+
+        def receive() -> None:
+            try:
+                self._status = pipe.recv()
+            except (EOFError, OSError):  # the supervisor is gone, and we are about to go
+                loop.remove_reader(pipe.fileno())
+
+        loop.add_reader(pipe.fileno(), receive)
+
+    def app(self) -> Starlette:
+        app = Starlette(
+            routes=[
+                Route("/metrics", self._metrics),
+                Route("/livez", self._livez),
+                Route("/healthz", self._livez),
+                Route("/readyz", self._readyz),
+            ]
+        )
+        app.router.redirect_slashes = False
+        return app
+
+    def _metrics(self, request: Request) -> Response:
+        body, content_type = metrics.exposition(self._metrics_dir, request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": content_type})
+
+    async def _livez(self, _: Request) -> Response:
+        """The processes only (HLT-01): restarting this service mends no database."""
+        if self._status.live:
+            return JSONResponse({"status": "live"})
+        return JSONResponse({"status": "not live"}, 503)
+
+    async def _readyz(self, _: Request) -> Response:
+        faults = await self._faults()
+        if not faults:
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "not ready", "faults": faults}, 503)
+
+    async def _faults(self) -> Sequence[str]:
+        if self._status.draining:
+            return ["draining"]
+        if not self._status.ready:
+            return ["no worker is ready"]
+        return list(await self._readiness.faults())
+
+
+def run(listener: socket, pipe: Connection, probe: str, settings: Settings, metrics_dir: str) -> None:
+    """Serve until SIGTERM. `probe` is where to import the `OpenProbe` from."""
+    metrics.stay_out()
+    readiness = Readiness()
+    management = Management(readiness, metrics_dir)
+    config = uvicorn.Config(
+        management.app(),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=uvicorn_config(settings.log_level),
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        headers=[("cache-control", "no-store")],
+        timeout_graceful_shutdown=GOODBYE_S,
+    )
+
+    async def serve() -> None:
+        management.hear(pipe)
+        holding = asyncio.create_task(readiness.hold(import_from_string(probe), settings))
+        await Server(config).serve(sockets=[listener])
+        holding.cancel()
+        await asyncio.wait({holding}, timeout=GOODBYE_S)
+
+    asyncio.run(serve(), loop_factory=config.get_loop_factory()) if False else None

@@ -1,0 +1,242 @@
+"""Every metric of the service, on a registry that is passed in.
+
+Labels come from closed sets only: whoever asks for a value outside its set gets a KeyError, or, where the value comes
+from outside, `_OTHER`. What is known beforehand exists at 0 from the start (PRO-04, PRO-07).
+
+Several processes share one set of numbers through files: with `PROMETHEUS_MULTIPROC_DIR` set before this module is
+imported, each writes files of its own there, and `exposition` adds them up. Such a process is spawned, never forked.
+"""
+
+import struct
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from authsvc import __version__
+from authsvc.models import GrantType
+
+OTHER = "_OTHER"
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+GRANTS = (*GrantType, OTHER)
+TOKEN_OUTCOMES = (
+    "issued",
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+    "invalid_target",
+    "temporarily_unavailable",
+    "server_error",
+    OTHER,
+)
+INTROSPECTION_OUTCOMES = ("active", "inactive", "error")
+REVOCATION_KINDS = ("token", "session", "grant", "user", "client", "key", "everything")
+LOGIN_METHODS = ("password",)
+LOGIN_OUTCOMES = ("success", "failure", "shed")
+
+_REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+_HASH_BUCKETS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
+_BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+_SCRAPE_RETRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PoolMetrics:
+    """The metrics of one pool of PostgreSQL connections."""
+
+    in_use: Gauge
+    size: Gauge
+    errors: Counter
+
+
+class Metrics:
+    """The metrics of one process. To be made once per registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        _share_cheaply()
+        counter = partial(Counter, registry=registry)
+        histogram = partial(Histogram, registry=registry)
+        # The sum over the workers that live: what a dead one held is gone.
+        gauge = partial(Gauge, registry=registry, multiprocess_mode="livesum")
+
+        self._request_duration = histogram(
+            "authsvc_http_request_duration_seconds",
+            "Time from the head of a request to the end of its answer.",
+            ["method", "route", "code"],
+            buckets=_REQUEST_BUCKETS,
+        )
+        self._requests: dict[tuple[str, str, int], Histogram] = {}
+        self.requests_in_progress = gauge("authsvc_http_requests_in_progress", "Requests begun and not yet answered.")
+
+        token_requests = counter(
+            "authsvc_token_requests",
+            "Token requests by grant type; the outcome is `issued` or the error code.",
+            ["grant", "outcome"],
+        )
+        self._token_requests = _by_pair(token_requests, GRANTS, TOKEN_OUTCOMES)
+        introspections = counter("authsvc_introspections", "Introspections answered.", ["outcome"])
+        self.introspections = _by_value(introspections, INTROSPECTION_OUTCOMES)
+        self.introspection_batch_size = histogram(
+            "authsvc_introspection_batch_size",
+            "Introspections answered by one question to the store.",
+            buckets=_BATCH_BUCKETS,
+        )
+        revocations = counter("authsvc_revocations", "Revocations committed, by what was revoked.", ["kind"])
+        self.revocations = _by_value(revocations, REVOCATION_KINDS)
+
+        logins = counter(
+            "authsvc_logins", "Login attempts; `shed`: refused unheard, too many at once.", ["method", "outcome"]
+        )
+        self.logins = _by_pair(logins, LOGIN_METHODS, LOGIN_OUTCOMES)
+        self.password_hash_duration = histogram(
+            "authsvc_password_hash_duration_seconds",
+            "Time to compute one password hash, without the wait for its turn.",
+            buckets=_HASH_BUCKETS,
+        )
+        self.password_hash_queue_depth = gauge(
+            "authsvc_password_hash_queue_depth", "Password hashes being computed or waiting for their turn."
+        )
+
+        self._key_created = Gauge(
+            "authsvc_signing_key_created_timestamp_seconds",
+            "When the newest signing key of this algorithm and state was made; 0 where there is none any more.",
+            ["algorithm", "state"],
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._keys_seen: set[tuple[str, str]] = set()
+
+        self._pool_in_use = gauge("authsvc_db_pool_in_use", "PostgreSQL connections at work.", ["pool"])
+        self._pool_size = gauge("authsvc_db_pool_size", "PostgreSQL connections open.", ["pool"])
+        self._pool_errors = counter("authsvc_db_errors", "Times PostgreSQL could not be asked.", ["pool"])
+        self._redis_errors = counter("authsvc_redis_errors", "Times Redis could not be asked.", ["op"])
+
+        build = Gauge(
+            "authsvc_build_info", "1, and the version.", ["version"], registry=registry, multiprocess_mode="max"
+        )
+        build.labels(__version__).set(1)
+
+    def request(self, method: str, route: str, code: int, seconds: float) -> None:
+        """Count one HTTP request. `route` is the template that it matched, or `unmatched`: never the path."""
+        try:
+            child = self._requests[method, route, code]
+        except KeyError:
+            child = self._request_child(method, route, code)
+        child.observe(seconds)
+
+    def _request_child(self, method: str, route: str, code: int) -> Histogram:
+        key = (method if method in METHODS else OTHER, route, code)
+        child = self._requests.get(key)
+        if child is None:
+            child = self._requests[key] = self._request_duration.labels(*key)
+        return child
+
+    def token_request(self, grant: str, outcome: str) -> None:
+        """Count one token request. `grant` is what the client sent; `outcome` is `issued` or the error code."""
+        if grant not in GRANTS:
+            grant = OTHER
+        if outcome not in TOKEN_OUTCOMES:
+            outcome = OTHER
+        self._token_requests[grant, outcome].inc()
+
+    def signing_keys(self, keys: Iterable[tuple[str, str, float]]) -> None:
+        """Show the keys as they are now: of each its algorithm, its state and when it was made (Unix time)."""
+        newest = dict.fromkeys(self._keys_seen, 0.0)
+        for algorithm, state, created in keys:
+            newest[algorithm, state] = max(created, newest.get((algorithm, state), 0.0))
+        for labels, created in newest.items():
+            self._key_created.labels(*labels).set(created)
+        self._keys_seen.update(newest)
+
+    def db_pool(self, pool: str) -> PoolMetrics:
+        """The metrics of one pool, at 0. To be kept by who asks; the names are the code's own."""
+        return PoolMetrics(
+            in_use=self._pool_in_use.labels(pool),
+            size=self._pool_size.labels(pool),
+            errors=self._pool_errors.labels(pool),
+        )
+
+    def redis_errors(self, op: str) -> Counter:
+        """The failures of one kind of call, at 0. To be kept by who asks; the names are the code's own."""
+        return self._redis_errors.labels(op)
+
+
+def _by_value(counter: Counter, known: Iterable[str]) -> Mapping[str, Counter]:
+    """The children, made and at 0: finding one costs a dictionary lookup, and no other can come into being."""
+    return {value: counter.labels(value) for value in known}
+
+
+def _by_pair(counter: Counter, first: Collection[str], second: Collection[str]) -> Mapping[tuple[str, str], Counter]:
+    return {pair: counter.labels(*pair) for pair in product(first, second)}
+
+
+# --- Several processes
+
+
+class _SharedValue:
+    """Mixed into the library's value that lives in a memory-mapped file: the same file, the same promises, and a
+    quarter of the cost.
+
+    The library takes a lock, asks for the process id and packs bytes at each increment, and one introspection is five
+    increments. Here an increment is one addition in the mapped memory. It needs no lock: CPython changes threads at
+    calls and at loops, and there is neither between the reading and the writing. A mapping that the library has since
+    replaced by a longer one shows the same pages of the same file.
+    """
+
+    _file: Any
+    _key: str
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._cells = memoryview(self._file._m).cast("d")
+        self._at = self._file._positions[self._key] // self._cells.itemsize
+
+    def inc(self, amount: float) -> None:
+        self._cells[self._at] += amount
+
+    def set(self, value: float, timestamp: float | None = None) -> None:
+        self._cells[self._at] = value
+        self._cells[self._at + 1] = timestamp or 0.0
+
+    def get(self) -> float:
+        return float(self._cells[self._at])
+
+
+def _share_cheaply() -> None:
+    """Put `_SharedValue` in front of the library's own, where there are files at all."""
+    library = values.ValueClass
+    if library._multiprocess and not issubclass(library, _SharedValue):
+        values.ValueClass = type("SharedValue", (_SharedValue, library), {})
+
+
+def stay_out() -> None:
+    """Nothing that this process counts from now on is shared: it looks at the others only."""
+    values.ValueClass = values.MutexValue
+
+
+def exposition(directory: str, accept: str = "") -> tuple[bytes, str]:
+    """The sums over all processes that write to `directory`, and their content type (PRO-08)."""
+    try:
+        encode, content_type = choose_encoder(accept)
+    except (TypeError, ValueError):  # the library reads a version that is no number as one
+        encode, content_type = choose_encoder("")
+    for _ in range(_SCRAPE_RETRIES):
+        with suppress(struct.error, ValueError):
+            # A worker that has just made its file and not yet written its head cannot be read.
+            return encode(_collector(directory)), content_type
+    return encode(_collector(directory)), content_type
+
+
+def _collector(directory: str) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=directory)  # type: ignore[no-untyped-call]
+    return registry

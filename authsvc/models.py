@@ -1,0 +1,119 @@
+"""The nouns: frozen records. A digest here is always SHA-256 of a machine secret; the secret itself is never kept."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+JsonObject = dict[str, Any]
+
+
+class GrantType(StrEnum):
+    """The grant types a client can be allowed (RFC 6749 §1.3)."""
+
+    CLIENT_CREDENTIALS = "client_credentials"
+
+
+class AuthMethod(StrEnum):
+    """How a client authenticates (RFC 7591 §2, `token_endpoint_auth_method`)."""
+
+    BASIC = "client_secret_basic"
+    POST = "client_secret_post"
+    NONE = "none"
+
+
+class IntrospectionRight(StrEnum):
+    """Which tokens a client may introspect."""
+
+    OWN = "own"
+    AUDIENCE = "audience"
+    ANY = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class Generations:
+    """The numbers a token, session or grant was minted under. It dies when one of them has since grown."""
+
+    client: int
+    everything: int
+    user: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    sub: str
+    email: str
+    email_canonical: str
+    email_verified: bool
+    password_hash: str | None
+    claims: JsonObject
+    created_at: datetime
+    disabled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    client_id: str
+    name: str
+    secret_digests: tuple[bytes, ...]
+    auth_method: AuthMethod | None
+    """None: both client_secret_basic and client_secret_post."""
+    grant_types: frozenset[GrantType]
+    scope: tuple[str, ...]
+    audiences: tuple[str, ...]
+    """The resources it may ask tokens for."""
+    serves: frozenset[str]
+    """The resources that it is."""
+    introspection: IntrospectionRight
+    first_party: bool
+    created_at: datetime
+    disabled_at: datetime | None
+
+    @property
+    def is_public(self) -> bool:
+        return self.auth_method is AuthMethod.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    sid: str
+    sub: str
+    client_id: str
+    generations: Generations
+    methods: tuple[str, ...]
+    authenticated_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A row of `auth.signing_keys`. `signs_from` is None while the key is only published ahead."""
+
+    kid: str
+    algorithm: str
+    public_jwk: JsonObject
+    sealed_private: bytes
+    master_key_id: str
+    created_at: datetime
+    signs_from: datetime | None
+    verifies_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A verified access token: signature and claims are right. Whether it is revoked is another question."""
+
+    jti: str
+    sub: str
+    client_id: str
+    kid: str
+    audience: tuple[str, ...]
+    scope: tuple[str, ...]
+    issued_at: int
+    expires_at: int
+    generations: Generations
+    grant_id: str | None = None
+    sid: str | None = None
+    authenticated_at: int | None = None
+    methods: tuple[str, ...] = ()
+    """RFC 8176 names of how the user authenticated (`amr`)."""

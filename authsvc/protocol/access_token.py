@@ -1,0 +1,126 @@
+"""RFC 9068: access tokens as claims, and back."""
+
+import math
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType, ValidationError, convert
+
+from authsvc.errors import InvalidScope
+from authsvc.models import AccessToken, Generations, JsonObject
+from authsvc.protocol.jwt import Rejected, Verified
+from authsvc.protocol.scopes import format_scope, parse_scope
+
+TYP = "at+jwt"
+MAX_LIFETIME = 3600
+"""Seconds (AT-10). A token that claims to live longer was not made here."""
+MAX_CLOCK_DIFFERENCE = 5
+"""Seconds by which the clock of the node that minted a token may be ahead of the one that reads it."""
+
+# No `pattern` here: msgspec 0.22 sometimes crashes at exit where one is used, and it is slower than all the rest.
+_Text = Annotated[str, Meta(min_length=1, max_length=2048)]
+# Exact in every JSON parser (JWT-07). NaN and Infinity are no JSON; booleans and digits in quotes are no numbers.
+_Int = Annotated[int, Meta(ge=0, le=2**53)]
+_NumericDate = _Int | Annotated[float, Meta(ge=0, le=2**53)]
+
+
+class _GenerationClaim(Struct, forbid_unknown_fields=True):
+    c: _Int
+    g: _Int
+    u: _Int | UnsetType = UNSET
+
+
+class _Claims(Struct):
+    """An absent text is empty; an empty or null one that is there is refused."""
+
+    iss: _Text
+    sub: _Text
+    aud: _Text | Annotated[tuple[_Text, ...], Meta(min_length=1)]
+    exp: _NumericDate
+    iat: _NumericDate
+    jti: _Text
+    client_id: _Text
+    gen: _GenerationClaim
+    scope: _Text = ""
+    grant_id: _Text = ""
+    sid: _Text = ""
+    auth_time: _NumericDate | UnsetType = UNSET
+    amr: tuple[_Text, ...] = ()
+
+
+def build_claims(token: AccessToken, issuer: str) -> JsonObject:
+    """The claims of RFC 9068 §2.2, with `gen` and `grant_id` of our own: what a revocation is held against."""
+    generations = token.generations
+    gen = {"c": generations.client, "g": generations.everything}
+    if generations.user is not None:
+        gen["u"] = generations.user
+    claims: JsonObject = {
+        "iss": issuer,
+        "sub": token.sub,
+        "aud": token.audience[0] if len(token.audience) == 1 else list(token.audience),
+        "exp": token.expires_at,
+        "iat": token.issued_at,
+        "jti": token.jti,
+        "client_id": token.client_id,
+        "gen": gen,
+    }
+    if token.scope:
+        claims["scope"] = format_scope(token.scope)
+    if token.grant_id is not None:
+        claims["grant_id"] = token.grant_id
+    if token.sid is not None:
+        claims["sid"] = token.sid
+    if token.authenticated_at is not None:
+        claims["auth_time"] = token.authenticated_at
+    if token.methods:
+        claims["amr"] = list(token.methods)
+    return claims
+
+
+def parse(verified: Verified, issuer: str) -> AccessToken | Rejected:
+    """Read the claims of a token whose signature and `typ` are right. Never raises; looks at no clock.
+
+    What `build_claims` writes is demanded in its exact type. A token is a user's, with the user's number and a session
+    or a grant, or it is a client's own, with none of these.
+    """
+    try:
+        claims = convert(verified.claims, _Claims)
+        scope = parse_scope(claims.scope) if claims.scope else ()
+    except (ValidationError, InvalidScope):
+        return Rejected("the claims are not those of an access token")
+    if claims.iss != issuer:
+        return Rejected("another issuer")
+    audience = (claims.aud,) if isinstance(claims.aud, str) else claims.aud
+    texts = "".join((claims.sub, claims.jti, claims.client_id, claims.grant_id, claims.sid, *audience, *claims.amr))
+    if not (texts.isascii() and texts.isprintable()):
+        return Rejected("a text that is not minted here")
+    issued_at, expires_at = math.floor(claims.iat), math.floor(claims.exp)
+    if not issued_at < expires_at <= issued_at + MAX_LIFETIME:
+        return Rejected("a lifetime that is not given here")
+    user_generation = None if claims.gen.u is UNSET else claims.gen.u
+    is_user = claims.sub != claims.client_id
+    if is_user != (user_generation is not None) or is_user != bool(claims.sid or claims.grant_id):
+        return Rejected("neither a token of a user nor one of a client")
+    return AccessToken(
+        jti=claims.jti,
+        sub=claims.sub,
+        client_id=claims.client_id,
+        kid=verified.kid,
+        audience=audience,
+        scope=scope,
+        issued_at=issued_at,
+        expires_at=expires_at,
+        generations=Generations(claims.gen.c, claims.gen.g, user_generation),
+        grant_id=claims.grant_id or None,
+        sid=claims.sid or None,
+        authenticated_at=None if claims.auth_time is UNSET else math.floor(claims.auth_time),
+        methods=claims.amr,
+    )
+
+
+def is_current(token: AccessToken, now: float) -> bool:
+    """Whether the token has begun and not yet expired: dead at `exp` itself, without leeway (JWT-10).
+
+    A future `iat` is let pass up to `MAX_CLOCK_DIFFERENCE`. The token is ours, so this only says that our own clocks
+    differ, and a fresh token must not be called dead by the node next door.
+    """
+    return token.issued_at <= now + MAX_CLOCK_DIFFERENCE and now < token.expires_at

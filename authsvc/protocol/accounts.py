@@ -1,0 +1,53 @@
+"""The first-party JSON API: bodies that login UIs send and get. Unknown members are refused (ATK-49)."""
+
+from datetime import datetime
+
+from msgspec import UNSET, Struct, UnsetType
+
+from authsvc.models import User
+
+
+class Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request body."""
+
+
+class LoginRequest(Body, frozen=True):
+    email: str
+    password: str
+    client_id: str | UnsetType = UNSET
+    scope: str | UnsetType = UNSET
+
+
+class RegistrationRequest(Body, frozen=True):
+    email: str
+    password: str
+
+
+class PasswordChangeRequest(Body, frozen=True):
+    current_password: str
+    new_password: str
+
+
+class Profile(Struct, frozen=True, kw_only=True):
+    sub: str
+    email: str
+    email_verified: bool
+    created_at: datetime
+
+
+class LoginResponse(Struct, frozen=True, kw_only=True):
+    access_token: str
+    token_type: str
+    expires_in: int
+    scope: str
+    client_id: str
+    user: Profile
+
+
+def build_profile(user: User) -> Profile:
+    return Profile(
+        sub=user.sub,
+        email=user.email,
+        email_verified=user.email_verified,
+        created_at=user.created_at.replace(microsecond=0),
+    )

@@ -1,0 +1,63 @@
+"""RFC 7591 §2: what a client may be registered as."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from authsvc.errors import InvalidScope, InvalidTarget, InvalidValue
+from authsvc.models import AuthMethod, Client, GrantType, IntrospectionRight
+from authsvc.protocol.resources import parse_resource
+from authsvc.protocol.scopes import parse_scope
+
+MAX_NAME = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientRegistration:
+    """What an operator asks for."""
+
+    name: str
+    public: bool = False
+    first_party: bool = False
+    auth_method: AuthMethod | None = None
+    grant_types: tuple[GrantType, ...] = ()
+    scope: str = ""
+    audiences: tuple[str, ...] = ()
+    serves: tuple[str, ...] = ()
+    introspection: IntrospectionRight = IntrospectionRight.AUDIENCE
+
+
+def build_client(
+    registration: ClientRegistration, *, client_id: str, secret_digests: tuple[bytes, ...], now: datetime
+) -> Client:
+    """Raises InvalidValue when the registration contradicts itself or names no valid scope or resource."""
+    if not registration.name.isprintable() or not 0 < len(registration.name) <= MAX_NAME:
+        raise InvalidValue("the name must be printable text", pointer="/client_name")
+    if registration.public and GrantType.CLIENT_CREDENTIALS in registration.grant_types:
+        raise InvalidValue("a public client has no credentials to be granted tokens for", pointer="/grant_types")
+    if registration.public != (registration.auth_method is AuthMethod.NONE) and (
+        registration.public is False or registration.auth_method is not None
+    ):
+        raise InvalidValue(
+            "public clients, and they alone, have the authentication method none",
+            pointer="/token_endpoint_auth_method",
+        )
+    try:
+        scope = parse_scope(registration.scope) if registration.scope else ()
+        audiences = tuple(dict.fromkeys(parse_resource(each) for each in registration.audiences))
+        serves = frozenset(parse_resource(each) for each in registration.serves)
+    except (InvalidScope, InvalidTarget) as error:
+        raise InvalidValue(error.description) from error
+    return Client(
+        client_id=client_id,
+        name=registration.name,
+        secret_digests=secret_digests,
+        auth_method=AuthMethod.NONE if registration.public else registration.auth_method,
+        grant_types=frozenset(registration.grant_types),
+        scope=scope,
+        audiences=audiences,
+        serves=serves,
+        introspection=registration.introspection,
+        first_party=registration.first_party,
+        created_at=now,
+        disabled_at=None,
+    )

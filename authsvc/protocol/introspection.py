@@ -1,0 +1,54 @@
+"""RFC 7662: what is asked, who may see which token, what is answered."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from authsvc.models import AccessToken, Client, IntrospectionRight, JsonObject
+from authsvc.protocol.forms import Form
+
+INACTIVE = b'{"active":false}'
+"""The one answer for everything that is not a live token of this caller's (§2.2): nothing else may be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class IntrospectionRequest:
+    token: str
+
+
+def parse(form: Form) -> IntrospectionRequest:
+    """The hint is read by nobody: it may only speed up a search, and there is none (INT-07).
+
+    Raises:
+        InvalidRequest: `token` is missing.
+    """
+    return IntrospectionRequest(form.required("token"))
+
+
+def may_see(caller: Client, token: AccessToken) -> bool:
+    """Whether the token is for this caller (§4): its own, one for a resource that it serves, or any, by its right."""
+    if token.client_id == caller.client_id or caller.introspection is IntrospectionRight.ANY:
+        return True
+    return caller.introspection is IntrospectionRight.AUDIENCE and not caller.serves.isdisjoint(token.audience)
+
+
+def build_answer(token: AccessToken, issuer: str) -> bytes:
+    """The answer for a live token (§2.2). Which numbers and grant it was minted under stays inside."""
+    answer: JsonObject = {
+        "active": True,
+        "token_type": "Bearer",
+        "iss": issuer,
+        "sub": token.sub,
+        "aud": token.audience[0] if len(token.audience) == 1 else list(token.audience),
+        "client_id": token.client_id,
+        "exp": token.expires_at,
+        "iat": token.issued_at,
+        "jti": token.jti,
+    }
+    if token.scope:
+        answer["scope"] = " ".join(token.scope)
+    if token.authenticated_at is not None:
+        answer["auth_time"] = token.authenticated_at
+    if token.methods:
+        answer["amr"] = list(token.methods)
+    return msgspec.json.encode(answer)

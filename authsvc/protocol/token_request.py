@@ -1,0 +1,60 @@
+"""RFC 6749 §3.2: the token request, parsed once, and the checks every grant needs."""
+
+from dataclasses import dataclass
+
+from authsvc.errors import UnauthorizedClient, UnsupportedGrantType
+from authsvc.models import Client, GrantType, JsonObject
+from authsvc.protocol.forms import Form
+from authsvc.protocol.resources import parse_resource
+from authsvc.protocol.scopes import format_scope, parse_scope
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    grant_type: GrantType
+    scope: tuple[str, ...] | None
+    """None: not asked, so all the client's."""
+    resources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenResponse:
+    access_token: str
+    expires_in: int
+    scope: tuple[str, ...]
+
+
+def parse(form: Form) -> TokenRequest:
+    """Read the parameters that follow client authentication (TOK-03).
+
+    Raises:
+        InvalidRequest: `grant_type` is missing.
+        UnsupportedGrantType: it is none of ours.
+        InvalidScope, InvalidTarget: `scope` or `resource` is malformed.
+    """
+    try:
+        grant_type = GrantType(form.required("grant_type"))
+    except ValueError:
+        raise UnsupportedGrantType("this grant type is not supported") from None
+    scope = form.one("scope")
+    return TokenRequest(
+        grant_type=grant_type,
+        scope=None if scope is None else parse_scope(scope),
+        resources=tuple(parse_resource(each) for each in form.many("resource")),
+    )
+
+
+def check_grant_allowed(client: Client, grant_type: GrantType) -> None:
+    """Raises UnauthorizedClient. Client credentials are for confidential clients alone (RFC 6749 §4.4)."""
+    if grant_type not in client.grant_types or (grant_type is GrantType.CLIENT_CREDENTIALS and client.is_public):
+        raise UnauthorizedClient("the client may not use this grant type")
+
+
+def build_response(response: TokenResponse) -> JsonObject:
+    """The members of RFC 6749 §5.1; the scope is always named (TOK-01)."""
+    return {
+        "access_token": response.access_token,
+        "token_type": "Bearer",
+        "expires_in": response.expires_in,
+        "scope": format_scope(response.scope),
+    }

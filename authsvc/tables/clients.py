@@ -1,0 +1,91 @@
+"""`auth.clients`."""
+
+from datetime import datetime
+from typing import Any
+
+from authsvc.models import AuthMethod, Client, GrantType, IntrospectionRight
+from authsvc.tables.db import Queries, Row
+
+_COLUMNS = (
+    "client_id, name, secret_digests, token_endpoint_auth_method, grant_types, scope, audiences, serves, "
+    "introspection, first_party, created_at, disabled_at"
+)
+
+
+async def insert_client(db: Queries, client: Client) -> None:
+    await db.execute(
+        f"INSERT INTO auth.clients ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        client.client_id,
+        client.name,
+        list(client.secret_digests),
+        client.auth_method,
+        sorted(client.grant_types),
+        list(client.scope),
+        list(client.audiences),
+        sorted(client.serves),
+        client.introspection,
+        client.first_party,
+        client.created_at,
+        client.disabled_at,
+    )
+
+
+async def find_client_with_generation(db: Queries, client_id: str, mark: str) -> tuple[Client, int] | None:
+    """The client and the number of its mark, read in one statement: a token minted from this copy carries a number
+    that a later change of the client has outgrown."""
+    row = await db.fetchrow(
+        f"SELECT {_COLUMNS}, coalesce((SELECT generation FROM auth.token_blacklist WHERE mark = $2), 0) AS generation "
+        "FROM auth.clients WHERE client_id = $1",
+        client_id,
+        mark,
+    )
+    return None if row is None else (_client(row), row["generation"])
+
+
+async def find_client(db: Queries, client_id: str) -> Client | None:
+    row = await db.fetchrow(f"SELECT {_COLUMNS} FROM auth.clients WHERE client_id = $1", client_id)
+    return None if row is None else _client(row)
+
+
+async def list_clients(db: Queries) -> list[Client]:
+    return [_client(row) for row in await db.fetch(f"SELECT {_COLUMNS} FROM auth.clients ORDER BY created_at")]
+
+
+async def update_disabled(db: Queries, client_id: str, disabled_at: datetime | None) -> bool:
+    """False when there is no such client."""
+    row = await db.fetchrow(
+        "UPDATE auth.clients SET disabled_at = $2 WHERE client_id = $1 RETURNING client_id", client_id, disabled_at
+    )
+    return row is not None
+
+
+async def update_secrets(db: Queries, client_id: str, digests: tuple[bytes, ...]) -> bool:
+    """False when there is no such client."""
+    row = await db.fetchrow(
+        "UPDATE auth.clients SET secret_digests = $2 WHERE client_id = $1 RETURNING client_id", client_id, list(digests)
+    )
+    return row is not None
+
+
+async def delete_client(db: Queries, client_id: str) -> bool:
+    """Sessions opened through it go with the row. False when there is no such client."""
+    row = await db.fetchrow("DELETE FROM auth.clients WHERE client_id = $1 RETURNING client_id", client_id)
+    return row is not None
+
+
+def _client(row: Row) -> Client:
+    method: Any = row["token_endpoint_auth_method"]
+    return Client(
+        client_id=row["client_id"],
+        name=row["name"],
+        secret_digests=tuple(row["secret_digests"]),
+        auth_method=None if method is None else AuthMethod(method),
+        grant_types=frozenset(GrantType(each) for each in row["grant_types"]),
+        scope=tuple(row["scope"]),
+        audiences=tuple(row["audiences"]),
+        serves=frozenset(row["serves"]),
+        introspection=IntrospectionRight(row["introspection"]),
+        first_party=row["first_party"],
+        created_at=row["created_at"],
+        disabled_at=row["disabled_at"],
+    )

@@ -1,0 +1,45 @@
+"""`auth.token_blacklist`: the marks."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from authsvc.tables.db import Queries
+
+
+async def find_generations(db: Queries, marks: Collection[str]) -> dict[str, int]:
+    """The marks among these that are present, with their numbers. One index probe for each."""
+    rows = await db.fetch("SELECT mark, generation FROM auth.token_blacklist WHERE mark = ANY($1)", list(marks))
+    return {row["mark"]: row["generation"] for row in rows}
+
+
+async def insert_mark(db: Queries, mark: str, *, now: datetime, expires_at: datetime) -> None:
+    """Make a mark present. Idempotent; a mark never comes to expire sooner."""
+    await db.execute(
+        "INSERT INTO auth.token_blacklist (mark, generation, created_at, expires_at) VALUES ($1, 1, $2, $3) "
+        "ON CONFLICT (mark) DO UPDATE SET created_at = excluded.created_at, "
+        "expires_at = greatest(token_blacklist.expires_at, excluded.expires_at)",
+        mark,
+        now,
+        expires_at,
+    )
+
+
+async def raise_generation(db: Queries, mark: str, *, now: datetime, expires_at: datetime) -> int:
+    """Raise the number of a mark: everything minted under a smaller one is dead.
+
+    At least the unix second, so that a restored backup cannot fall behind the tokens that are out.
+    """
+    return int(
+        await db.fetchval(
+            "INSERT INTO auth.token_blacklist (mark, generation, created_at, expires_at) "
+            "VALUES ($1, extract(epoch FROM $2::timestamptz)::bigint, $2, $3) "
+            "ON CONFLICT (mark) DO UPDATE SET "
+            "generation = greatest(token_blacklist.generation + 1, excluded.generation), "
+            "created_at = excluded.created_at, "
+            "expires_at = greatest(token_blacklist.expires_at, excluded.expires_at) "
+            "RETURNING generation",
+            mark,
+            now,
+            expires_at,
+        )
+    )

@@ -1,0 +1,89 @@
+"""`auth.sessions`."""
+
+from datetime import datetime
+
+from authsvc.models import Generations, Session
+from authsvc.tables.db import Queries, Row
+
+_COLUMNS = "sid, sub, client_id, gen_user, gen_client, gen_everything, methods, authenticated_at, expires_at"
+
+
+async def insert_session(
+    db: Queries,
+    *,
+    sid: str,
+    sub: str,
+    client_id: str,
+    password_hash: str,
+    user_mark: str,
+    client_mark: str,
+    everything_mark: str,
+    methods: tuple[str, ...],
+    now: datetime,
+    expires_at: datetime,
+) -> Session | None:
+    """Open a session, in one statement with all that allows it: user and client live, the password still the verified
+    one, and the numbers of that same instant. None when one of these no longer holds."""
+    row = await db.fetchrow(
+        f"""
+        INSERT INTO auth.sessions ({_COLUMNS})
+        SELECT $1, u.sub, c.client_id,
+               coalesce((SELECT generation FROM auth.token_blacklist WHERE mark = $5), 0),
+               coalesce((SELECT generation FROM auth.token_blacklist WHERE mark = $6), 0),
+               coalesce((SELECT generation FROM auth.token_blacklist WHERE mark = $7), 0),
+               $8, $9, $10
+          FROM auth.users u, auth.clients c
+         WHERE u.sub = $2 AND u.disabled_at IS NULL AND u.password_hash = $4
+           AND c.client_id = $3 AND c.disabled_at IS NULL
+        RETURNING {_COLUMNS}
+        """,
+        sid,
+        sub,
+        client_id,
+        password_hash,
+        user_mark,
+        client_mark,
+        everything_mark,
+        list(methods),
+        now,
+        expires_at,
+    )
+    return None if row is None else _session(row)
+
+
+async def end_session(db: Queries, sid: str, now: datetime) -> None:
+    await db.execute("UPDATE auth.sessions SET ended_at = $2 WHERE sid = $1 AND ended_at IS NULL", sid, now)
+
+
+async def end_sessions_of_user(db: Queries, sub: str, now: datetime, *, keep: str | None = None) -> None:
+    """End every session of the user, but for the one named."""
+    await db.execute(
+        "UPDATE auth.sessions SET ended_at = $2 WHERE sub = $1 AND ended_at IS NULL AND sid IS DISTINCT FROM $3",
+        sub,
+        now,
+        keep,
+    )
+
+
+async def update_user_generation(db: Queries, sid: str, generation: int, now: datetime) -> Session | None:
+    """Carry a live session over a raised number. None when it has ended."""
+    row = await db.fetchrow(
+        f"UPDATE auth.sessions SET gen_user = $2 WHERE sid = $1 AND ended_at IS NULL AND expires_at > $3 "
+        f"RETURNING {_COLUMNS}",
+        sid,
+        generation,
+        now,
+    )
+    return None if row is None else _session(row)
+
+
+def _session(row: Row) -> Session:
+    return Session(
+        sid=row["sid"],
+        sub=row["sub"],
+        client_id=row["client_id"],
+        generations=Generations(user=row["gen_user"], client=row["gen_client"], everything=row["gen_everything"]),
+        methods=tuple(row["methods"]),
+        authenticated_at=row["authenticated_at"],
+        expires_at=row["expires_at"],
+    )

@@ -1,0 +1,59 @@
+"""`auth.users`."""
+
+from datetime import datetime
+
+from authsvc.models import User
+from authsvc.tables.db import Queries, Row
+
+_COLUMNS = "sub, email, email_canonical, email_verified, password_hash, claims, created_at, disabled_at"
+
+
+async def insert_user(db: Queries, user: User) -> bool:
+    """False when the address is taken: the unique index decides, so two at once make one user."""
+    row = await db.fetchrow(
+        "INSERT INTO auth.users (sub, email, email_canonical, email_verified, password_hash, claims, created_at) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (email_canonical) DO NOTHING RETURNING sub",
+        user.sub,
+        user.email,
+        user.email_canonical,
+        user.email_verified,
+        user.password_hash,
+        user.claims,
+        user.created_at,
+    )
+    return row is not None
+
+
+async def find_user(db: Queries, sub: str) -> User | None:
+    return _user(await db.fetchrow(f"SELECT {_COLUMNS} FROM auth.users WHERE sub = $1", sub))
+
+
+async def find_user_by_email(db: Queries, email_canonical: str) -> User | None:
+    return _user(await db.fetchrow(f"SELECT {_COLUMNS} FROM auth.users WHERE email_canonical = $1", email_canonical))
+
+
+async def update_password_hash(db: Queries, sub: str, *, old: str, new: str) -> bool:
+    """Exchange one hash for another. False when it is no longer `old`: of two changes at once one wins."""
+    row = await db.fetchrow(
+        "UPDATE auth.users SET password_hash = $3 "
+        "WHERE sub = $1 AND password_hash = $2 AND disabled_at IS NULL RETURNING sub",
+        sub,
+        old,
+        new,
+    )
+    return row is not None
+
+
+async def update_disabled(db: Queries, sub: str, disabled_at: datetime | None) -> bool:
+    """False when there is no such user."""
+    row = await db.fetchrow("UPDATE auth.users SET disabled_at = $2 WHERE sub = $1 RETURNING sub", sub, disabled_at)
+    return row is not None
+
+
+async def delete_user(db: Queries, sub: str) -> bool:
+    """Sessions go with the row. False when there is no such user."""
+    return await db.fetchrow("DELETE FROM auth.users WHERE sub = $1 RETURNING sub", sub) is not None
+
+
+def _user(row: Row | None) -> User | None:
+    return None if row is None else User(**dict(row))

@@ -1,0 +1,56 @@
+"""From a row of the route table to an ASGI application."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
+
+from authsvc.errors import AuthsvcError, MethodNotAllowed
+from authsvc.logs import get_logger
+from authsvc.web.errors import Renderer, status_of
+from authsvc.web.request import Call
+from authsvc.web.responses import Answer
+
+Handle = Callable[[Call], Awaitable[Answer]]
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What one method of one path does, and how its errors are told."""
+
+    handle: Handle
+    errors: Renderer
+
+
+class Resource:
+    """All methods of one path. Whatever goes wrong is answered in the form of the route's family."""
+
+    def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
+        self._endpoints = dict(endpoints)
+        if "GET" in endpoints:
+            self._endpoints["HEAD"] = endpoints["GET"]
+        self._any = next(iter(endpoints.values()))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self._endpoints.get(scope["method"])
+        if endpoint is None:
+            answer = self._any.errors(MethodNotAllowed(sorted(self._endpoints)))
+        else:
+            answer = await self._answer(endpoint, Request(scope, receive))
+        await answer(scope, receive, send)
+
+    async def _answer(self, endpoint: Endpoint, request: Call) -> Answer:
+        try:
+            return await endpoint.handle(request)
+        except AuthsvcError as error:
+            if status_of(error) >= 500 and error.__cause__ is not None:
+                log.warning("a dependency failed", cause=type(error.__cause__).__name__)
+            elif status_of(error) == 500:
+                log.error("the request failed", exc_info=True)
+            return endpoint.errors(error)
+        except Exception:
+            log.error("the request failed", exc_info=True)
+            return endpoint.errors(AuthsvcError())

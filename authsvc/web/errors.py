@@ -1,0 +1,116 @@
+"""From errors to answers. Here alone are the statuses known; each route names the renderer of its family."""
+
+import re
+from collections.abc import Callable
+from uuid import UUID
+
+from authsvc import errors
+from authsvc.errors import AuthsvcError
+from authsvc.logs import request_id
+from authsvc.models import JsonObject
+from authsvc.web.responses import Answer, Headers, json_answer
+
+Renderer = Callable[[AuthsvcError], Answer]
+
+REALM = "authsvc"
+PROBLEM_TYPE = "urn:authsvc:problem:"
+
+STATUSES: dict[type[AuthsvcError], int] = {
+    errors.Unavailable: 503,
+    errors.InvalidClient: 401,
+    errors.OAuthError: 400,
+    errors.MissingToken: 401,
+    errors.InvalidToken: 401,
+    errors.InsufficientScope: 403,
+    errors.Malformed: 400,
+    errors.UnsupportedMediaType: 415,
+    errors.TooLarge: 413,
+    errors.InvalidValue: 422,
+    errors.InvalidCredentials: 401,
+    errors.EmailTaken: 409,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.MethodNotAllowed: 405,
+}
+"""The nearest class of an error's ancestry decides; what is in none of them is a fault of ours: 500, and no text."""
+
+TITLES = {
+    "temporarily_unavailable": "The service cannot answer right now",
+    "invalid_token": "The access token is not valid",
+    "missing_token": "An access token is needed",
+    "insufficient_scope": "The access token does not allow this",
+    "malformed": "The body cannot be read",
+    "unsupported_media_type": "The content type is not supported",
+    "too_large": "The body is too large",
+    "invalid_value": "A value is not acceptable",
+    "invalid_request": "The request cannot be read",
+    "invalid_scope": "The scope is not acceptable",
+    "invalid_credentials": "Login failed",
+    "email_taken": "The e-mail address is taken",
+    "forbidden": "This is not allowed",
+    "not_found": "Not found",
+    "method_not_allowed": "The method is not allowed",
+    "server_error": "Something went wrong here",
+}
+"""One title for each problem type, documented in `docs/http-api.md` (PRB-02)."""
+
+_NOT_IN_DESCRIPTION = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
+
+
+def status_of(error: AuthsvcError) -> int:
+    return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), 500)
+
+
+def render_oauth(error: AuthsvcError) -> Answer:
+    """The token family: RFC 6749 §5.2."""
+    status = status_of(error)
+    body: JsonObject = {"error": _oauth_code(error, status)}
+    if error.description and status != 500:
+        body["error_description"] = _NOT_IN_DESCRIPTION.sub(" ", error.description)
+    return json_answer(body, status, _headers(error, "Basic"))
+
+
+def render_problem(error: AuthsvcError) -> Answer:
+    """Everything that is not OAuth: RFC 9457. `instance` is the request id, to be found in the log."""
+    status = status_of(error)
+    code = (error.code or "missing_token") if status != 500 else "server_error"
+    body: JsonObject = {
+        "type": PROBLEM_TYPE + code.replace("_", "-"),
+        "title": TITLES[code],
+        "status": status,
+        "instance": f"urn:uuid:{UUID(hex=request_id.get())}",
+    }
+    if error.description and status != 500:
+        body["detail"] = error.description
+    if isinstance(error, errors.InvalidValue):
+        body["errors"] = [{"detail": error.description, "pointer": f"#{error.pointer}"}]
+    answer = json_answer(body, status, _headers(error, "Bearer"))
+    answer.headers[0] = (b"content-type", b"application/problem+json")
+    return answer
+
+
+def _oauth_code(error: AuthsvcError, status: int) -> str:
+    if status == 500:
+        return "server_error"
+    if isinstance(error, (errors.OAuthError, errors.Unavailable)):
+        return error.code
+    return errors.InvalidRequest.code
+
+
+def _headers(error: AuthsvcError, scheme: str) -> Headers:
+    headers: Headers = []
+    if status_of(error) == 401:
+        headers.append((b"www-authenticate", _challenge(error, scheme).encode("ascii")))
+    if isinstance(error, errors.Unavailable):
+        headers.append((b"retry-after", b"%d" % error.retry_after))
+    if isinstance(error, errors.MethodNotAllowed):
+        headers.append((b"allow", ", ".join(error.allowed).encode("ascii")))
+    return headers
+
+
+def _challenge(error: AuthsvcError, scheme: str) -> str:
+    """RFC 6750 §3: who brought no credentials is told of no error."""
+    challenge = f'{scheme} realm="{REALM}"'
+    if isinstance(error, errors.InvalidToken):
+        challenge += f', error="{error.code}", error_description="{error.description}"'
+    return challenge

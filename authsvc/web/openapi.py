@@ -1,0 +1,114 @@
+"""The description of this API (OpenAPI 3.1), built from the route table."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from authsvc import __version__
+from authsvc.models import JsonObject
+from authsvc.web.errors import Renderer, render_oauth
+from authsvc.web.routes import ROWS, Auth, Row
+
+_WORD = re.compile(r"\w+")
+_REF = "#/components/schemas/{name}"
+
+_PROBLEM: JsonObject = {
+    "type": "object",
+    "description": "RFC 9457",
+    "required": ["type", "title", "status"],
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string", "format": "uri"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"detail": {"type": "string"}, "pointer": {"type": "string"}},
+            },
+        },
+    },
+}
+_OAUTH_ERROR: JsonObject = {
+    "type": "object",
+    "description": "RFC 6749 §5.2",
+    "required": ["error"],
+    "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
+}
+_SECURITY: dict[Auth, list[JsonObject]] = {
+    Auth.PUBLIC: [],
+    Auth.CLIENT: [{"client_secret_basic": []}, {}],
+    Auth.USER: [{"access_token": []}],
+}
+
+
+def build_openapi(issuer: str) -> JsonObject:
+    """The document for a service at this base URL."""
+    types = [kind for row in ROWS for kind in (row.takes, row.gives) if isinstance(kind, type)]
+    _, schemas = msgspec.json.schema_components(types, ref_template=_REF)
+    paths: JsonObject = {}
+    for row in ROWS:
+        paths.setdefault(row.path, {})[row.method.lower()] = _operation(row)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "authsvc", "version": __version__},
+        "servers": [{"url": issuer}],
+        "paths": paths,
+        "components": {
+            "schemas": {**schemas, "Problem": _PROBLEM, "OAuthError": _OAUTH_ERROR},
+            "securitySchemes": {
+                "client_secret_basic": {"type": "http", "scheme": "basic"},
+                "access_token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+            },
+        },
+    }
+
+
+def _operation(row: Row) -> JsonObject:
+    operation: JsonObject = {
+        "summary": (row.handle.__doc__ or "").strip(),
+        "operationId": "_".join([row.method.lower(), *_WORD.findall(row.path)]),
+        "security": _SECURITY[row.auth],
+        "responses": {str(row.status): _success(row), "default": _error(row.errors)},
+    }
+    if isinstance(row.takes, tuple):
+        operation["requestBody"] = _body("application/x-www-form-urlencoded", _form_schema(row.takes, row.auth))
+    elif row.takes is not None:
+        operation["requestBody"] = _body("application/json", _schema(row.takes))
+    return operation
+
+
+def _body(media_type: str, schema: JsonObject) -> JsonObject:
+    return {"required": True, "content": {media_type: {"schema": schema}}}
+
+
+def _form_schema(names: tuple[str, ...], auth: Auth) -> JsonObject:
+    """The first parameter of a form is the one that must be there."""
+    properties: dict[str, Any] = {name: {"type": "string"} for name in names}
+    if auth is Auth.CLIENT:
+        properties |= {"client_id": {"type": "string"}, "client_secret": {"type": "string"}}
+    return {"type": "object", "required": [names[0]], "properties": properties}
+
+
+def _success(row: Row) -> JsonObject:
+    if row.gives is None:
+        return {"description": "Done"}
+    if isinstance(row.gives, str):
+        return {"description": row.gives, "content": {"application/json": {"schema": {"type": "object"}}}}
+    return {"description": "Done", "content": {"application/json": {"schema": _schema(row.gives)}}}
+
+
+def _error(renderer: Renderer) -> JsonObject:
+    media_type, name = (
+        ("application/json", "OAuthError") if renderer is render_oauth else ("application/problem+json", "Problem")
+    )
+    schema = {"$ref": _REF.format(name=name)}
+    return {"description": "It did not work", "content": {media_type: {"schema": schema}}}
+
+
+def _schema(kind: type) -> JsonObject:
+    (schema,), _ = msgspec.json.schema_components([kind], ref_template=_REF)
+    return schema

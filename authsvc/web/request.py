@@ -1,0 +1,136 @@
+"""Reading requests: bodies with a limit, forms, JSON, bearer tokens."""
+
+from typing import TypedDict, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.types import Scope
+
+from authsvc.errors import (
+    InvalidRequest,
+    InvalidToken,
+    InvalidValue,
+    Malformed,
+    MissingToken,
+    TooLarge,
+    UnsupportedMediaType,
+)
+from authsvc.flows import Flows
+from authsvc.models import AccessToken
+from authsvc.protocol.forms import Form, parse_form
+
+MAX_BODY_BYTES = 65_536
+
+Body = TypeVar("Body")
+
+
+class Documents(TypedDict):
+    """What is said of the service itself, rendered once."""
+
+    metadata: bytes
+    openapi: bytes
+
+
+class State(TypedDict):
+    """What every request finds in its scope; made by the lifespan."""
+
+    flows: Flows
+    documents: Documents
+    jwks_max_age: int
+
+
+Call = Request[State]
+
+
+def flows_of(request: Call) -> Flows:
+    state: State = request.scope["state"]
+    return state["flows"]
+
+
+def find_header(scope: Scope, name: bytes) -> str | None:
+    """The first header of this name (lower case). Headers are read by hand: this is on the hot path."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value, "latin-1")
+    return None
+
+
+async def read_body(request: Call) -> bytes:
+    """The whole body.
+
+    Raises:
+        TooLarge: it is over 64 KiB; told by Content-Length where that is true, else counted.
+        InvalidRequest: the client hung up in the middle.
+    """
+    length = find_header(request.scope, b"content-length")
+    if length is not None and (not length.isdecimal() or int(length[:12]) > MAX_BODY_BYTES):
+        raise TooLarge("the body is over 64 KiB")
+    body: bytes = b""
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise InvalidRequest("the request ended early")
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            raise TooLarge("the body is over 64 KiB")
+        if not message.get("more_body", False):
+            return body
+
+
+async def read_form(request: Call) -> Form:
+    """The parameters of a form body. None may stand in the URL, where logs would keep them (CLA-05).
+
+    Raises:
+        InvalidRequest, TooLarge.
+    """
+    if request.scope["query_string"]:
+        raise InvalidRequest("parameters go into the body, not into the URL")
+    return parse_form(await read_body(request), find_header(request.scope, b"content-type"))
+
+
+async def read_json(request: Call, kind: type[Body]) -> Body:
+    """The body as a typed request.
+
+    Raises:
+        UnsupportedMediaType: it is not called JSON.
+        Malformed: it is not JSON.
+        InvalidValue: a member is missing, unknown, or of another type.
+        TooLarge.
+    """
+    media_type = (find_header(request.scope, b"content-type") or "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise UnsupportedMediaType("the content type must be application/json")
+    body = await read_body(request)
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        text, _, path = str(error).partition(" - at `$")
+        pointer = path.rstrip("`").replace(".", "/").replace("[...]", "")
+        raise InvalidValue(text.replace("`", "'"), pointer=pointer) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Malformed("the body is not valid JSON") from None
+
+
+def read_bearer_token(request: Call) -> str:
+    """The access token of the Authorization header, and of nowhere else (RFC 6750 §2.1, BEA-02).
+
+    Raises:
+        MissingToken: no Bearer credentials came.
+        InvalidToken: they are empty.
+    """
+    scheme, _, token = (find_header(request.scope, b"authorization") or "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise MissingToken("this needs an access token")
+    token = token.strip(" ")
+    if not token:
+        raise InvalidToken("the access token is empty")
+    return token
+
+
+async def authorize_user(request: Call) -> AccessToken:
+    """The guard of every endpoint for users.
+
+    Raises:
+        MissingToken, InvalidToken, Forbidden, Unavailable.
+    """
+    return await flows_of(request).access.authorize_user(read_bearer_token(request))

@@ -1,0 +1,96 @@
+"""Every route, on one screen."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import groupby
+from typing import Any
+
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
+
+from authsvc.errors import NotFound
+from authsvc.protocol.accounts import LoginRequest, LoginResponse, PasswordChangeRequest, Profile, RegistrationRequest
+from authsvc.protocol.discovery import metadata_paths
+from authsvc.web import me, wellknown
+from authsvc.web.endpoint import Endpoint, Handle, Resource
+from authsvc.web.errors import Renderer, render_oauth, render_problem
+from authsvc.web.introspect import introspect
+from authsvc.web.login import login
+from authsvc.web.revoke import revoke
+from authsvc.web.token import token
+from authsvc.web.users import register
+
+
+class Auth(StrEnum):
+    """What a caller has to bring."""
+
+    PUBLIC = "public"
+    CLIENT = "client"
+    """Client authentication; a public client names itself, where that is enough."""
+    USER = "user"
+    """A user's live access token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    method: str
+    path: str
+    handle: Handle
+    auth: Auth
+    errors: Renderer
+    takes: type | tuple[str, ...] | None = None
+    """A JSON body of this type, or a form of these parameters."""
+    gives: type | str | None = None
+    """A JSON body of this type, or of the RFC that is named."""
+    status: int = 200
+
+
+JSON, PROBLEM = render_oauth, render_problem
+CLIENT, USER, PUBLIC = Auth.CLIENT, Auth.USER, Auth.PUBLIC
+HINTED = ("token", "token_type_hint")
+
+# fmt: off
+OAUTH = (
+    Row("POST", "/oauth2/introspect", introspect, CLIENT, JSON, HINTED, "RFC 7662 §2.2"),
+    Row("POST", "/oauth2/token", token, CLIENT, JSON, ("grant_type", "scope", "resource"), "RFC 6749 §5.1"),
+    Row("POST", "/oauth2/revoke", revoke, CLIENT, JSON, HINTED),
+)
+API = (
+    Row("POST", "/api/v1/login", login, PUBLIC, PROBLEM, LoginRequest, LoginResponse),
+    Row("POST", "/api/v1/logout", me.log_out, USER, PROBLEM, status=204),
+    Row("POST", "/api/v1/users", register, PUBLIC, PROBLEM, RegistrationRequest, Profile, 201),
+    Row("GET", "/api/v1/me", me.profile, USER, PROBLEM, None, Profile),
+    Row("POST", "/api/v1/me/password", me.change_password, USER, PROBLEM, PasswordChangeRequest, LoginResponse),
+    Row("POST", "/api/v1/me/logout-everywhere", me.log_out_everywhere, USER, PROBLEM, status=204),
+)
+DOCUMENTS = (
+    Row("GET", "/.well-known/jwks.json", wellknown.jwks, PUBLIC, PROBLEM, None, "RFC 7517 §5"),
+    Row("GET", "/openapi.json", wellknown.openapi, PUBLIC, PROBLEM, None, "OpenAPI 3.1"),
+)
+WELL_KNOWN = "/.well-known/oauth-authorization-server"
+METADATA = Row("GET", WELL_KNOWN, wellknown.metadata, PUBLIC, PROBLEM, None, "RFC 8414 §3.2")
+# fmt: on
+
+ROWS = (*OAUTH, *API, *DOCUMENTS, METADATA)
+
+
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    await render_problem(NotFound("there is nothing here"))(scope, receive, send)
+
+
+def build_router(issuer_path: str, lifespan: Callable[[Any], Any]) -> Router:
+    """The routes, below the path of the issuer if it has one; the metadata where RFC 8414 §3 wants it."""
+    placed = [(issuer_path + row.path, row) for row in (*OAUTH, *API, *DOCUMENTS)]
+    placed += [(path, METADATA) for path in metadata_paths(issuer_path)]
+    routes = [Route(path, _resource([row for _, row in rows])) for path, rows in _by_path(placed)]
+    # No redirects for a slash too many: a 307 would send credentials on (GEN-12).
+    return Router(routes, redirect_slashes=False, default=_not_found, lifespan=lifespan)
+
+
+def _by_path(placed: Sequence[tuple[str, Row]]) -> list[tuple[str, list[tuple[str, Row]]]]:
+    return [(path, list(rows)) for path, rows in groupby(placed, key=lambda pair: pair[0])]
+
+
+def _resource(rows: Sequence[Row]) -> Resource:
+    return Resource({row.method: Endpoint(row.handle, row.errors) for row in rows})

@@ -1,0 +1,131 @@
+"""A whole service for one test: the flows, and the application on top of them, on a database of its own."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from authsvc.app import create_app
+from authsvc.entropy import SystemEntropy
+from authsvc.flows import Flows
+from authsvc.metrics import Metrics
+from authsvc.models import Client, GrantType
+from authsvc.protocol.clients import ClientRegistration
+from authsvc.settings import Settings
+from authsvc.wiring import Outside, open_flows
+
+ISSUER = "http://127.0.0.1:8000"
+MASTER_KEY = "kR1f1V9T5jv2g8Gq0yPj3m8bW7c4aZ6xN1oQeUuHsYI"
+PASSWORD = "correct horse battery staple"
+
+
+@dataclass
+class FakeClock:
+    """A clock that moves when it is told to."""
+
+    at: datetime = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+    elapsed: float = 1000.0
+
+    def now(self) -> datetime:
+        return self.at
+
+    def unix(self) -> float:
+        return self.at.timestamp()
+
+    def monotonic(self) -> float:
+        return self.elapsed
+
+    def advance(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+        self.elapsed += seconds
+
+
+def settings_for(database_url: str, **changes: Any) -> Settings:
+    """Settings of a service on this database."""
+    return replace(Settings(issuer=ISSUER, database_url=database_url, master_key=MASTER_KEY), **changes)
+
+
+@asynccontextmanager
+async def flows_on(settings: Settings, clock: FakeClock | None = None) -> AsyncIterator[Flows]:
+    """The flows of one worker."""
+    outside = Outside(clock or FakeClock(), SystemEntropy())
+    async with open_flows(settings, Metrics(CollectorRegistry()), outside) as flows:
+        yield flows
+
+
+@dataclass
+class House:
+    """One worker: its flows, and an HTTP client that talks to its application."""
+
+    flows: Flows
+    http: httpx2.AsyncClient
+    clock: FakeClock
+    settings: Settings
+    credentials: dict[str, str] = field(default_factory=dict)
+    """The secrets of the clients made here, by client_id."""
+
+    async def client(self, **registration: Any) -> Client:
+        """A client; confidential and allowed client_credentials unless it is said otherwise."""
+        if not registration.get("public"):
+            registration.setdefault("grant_types", (GrantType.CLIENT_CREDENTIALS,))
+        client, secret = await self.flows.clients.create(ClientRegistration(**{"name": "a client"} | registration))
+        if secret is not None:
+            self.credentials[client.client_id] = secret
+        return client
+
+    def basic(self, client: Client) -> tuple[str, str]:
+        return client.client_id, self.credentials[client.client_id]
+
+    async def token(self, client: Client, **parameters: str) -> str:
+        """An access token of the client's own."""
+        form = {"grant_type": "client_credentials"} | parameters
+        answer = await self.http.post("/oauth2/token", data=form, auth=self.basic(client))
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["access_token"])
+
+    async def introspect(self, client: Client, token: str) -> dict[str, Any]:
+        """What this client is told of the token."""
+        answer = await self.http.post("/oauth2/introspect", data={"token": token}, auth=self.basic(client))
+        assert answer.status_code == 200, answer.text
+        told: dict[str, Any] = answer.json()
+        return told
+
+    async def user(self, email: str = "ada@example.com", password: str = PASSWORD) -> str:
+        """A registered user's sub."""
+        answer = await self.http.post("/api/v1/users", json={"email": email, "password": password})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["sub"])
+
+    async def log_in(self, email: str = "ada@example.com", password: str = PASSWORD, **more: str) -> str:
+        """An access token of the user's."""
+        answer = await self.http.post("/api/v1/login", json={"email": email, "password": password, **more})
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["access_token"])
+
+
+@asynccontextmanager
+async def house_on(settings: Settings, clock: FakeClock | None = None) -> AsyncIterator[House]:
+    """One worker with its application, as a server would run it."""
+    clock = clock or FakeClock()
+    app = create_app(settings, Outside(clock, SystemEntropy()))
+    async with app.lifespan(app) as state:
+        assert state is not None
+        transport = httpx2.ASGITransport(_with_state(app, state))
+        async with httpx2.AsyncClient(transport=transport, base_url=settings.issuer) as http:
+            yield House(state["flows"], http, clock, settings)
+
+
+def _with_state(app: ASGIApp, state: Mapping[str, Any]) -> ASGIApp:
+    async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "state": dict(state)}, receive, send)
+
+    return with_state
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
