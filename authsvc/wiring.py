@@ -52,10 +52,13 @@ REAL = Outside(SystemClock(), SystemEntropy())
 
 
 @asynccontextmanager
-async def open_flows(settings: Settings, metrics: Metrics, outside: Outside = REAL) -> AsyncIterator[Flows]:
+async def open_flows(
+    settings: Settings, metrics: Metrics, outside: Outside = REAL, *, with_jobs: bool = True
+) -> AsyncIterator[Flows]:
     """The flows, ready to be called, in a running loop; closed when the block is left.
 
-    PostgreSQL may be away: then every flow that needs it raises Unavailable until it is back.
+    PostgreSQL may be away: then every flow that needs it raises Unavailable until it is back. A command, which is
+    gone in a moment, does without the jobs that keep a server's memory up to date.
 
     Raises:
         ConfigurationError: the master key is malformed, or does not open the signing keys.
@@ -111,8 +114,13 @@ async def open_flows(settings: Settings, metrics: Metrics, outside: Outside = RE
         }
         tokens = SessionTokens(issuance, entropy, audience=(default_audience, settings.api_audience))
 
-        await _start(stack, Periodic("read the signing keys", KEY_REFRESH_SECONDS, keys.refresh))
-        await _start(stack, Periodic("sample the pools", POOL_SAMPLE_SECONDS, _pool_sampler(metrics, db, marks_db)))
+        jobs = [
+            Periodic("read the signing keys", KEY_REFRESH_SECONDS, keys.refresh),
+            Periodic("sample the pools", POOL_SAMPLE_SECONDS, _pool_sampler(metrics, db, marks_db)),
+        ]
+        for job in jobs if with_jobs else ():
+            job.start()
+            stack.push_async_callback(job.stop)
         yield Flows(
             exchange=Exchange(client_auth, grants, issuance, metrics),
             introspection=Introspection(client_auth, recognition, metrics),
@@ -132,11 +140,6 @@ async def open_flows(settings: Settings, metrics: Metrics, outside: Outside = RE
             users=Users(db, revocations, clock),
             clients=Clients(db, revocations, clock, entropy),
         )  # fmt: skip
-
-
-async def _start(stack: AsyncExitStack, job: Periodic) -> None:
-    job.start()
-    stack.push_async_callback(job.stop)
 
 
 def _pool_sampler(metrics: Metrics, *databases: Database) -> Callable[[], Awaitable[None]]:

@@ -10,7 +10,7 @@ from authsvc.cli.tokens import token
 from authsvc.cli.users import user
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 @click.version_option(__version__, prog_name="authsvc")
 def main() -> None:
     """authsvc issues tokens, revokes them, and says which are live."""

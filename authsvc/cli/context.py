@@ -98,10 +98,12 @@ def with_flows(data_dir: Path, act: "Callable[[Flows], Awaitable[Result]]") -> R
     async def run() -> Result:
         from prometheus_client import CollectorRegistry
 
+        from authsvc import logs
         from authsvc.metrics import Metrics
         from authsvc.wiring import open_flows
 
-        async with open_flows(settings, Metrics(CollectorRegistry())) as flows:
+        logs.configure("error", "console")
+        async with open_flows(settings, Metrics(CollectorRegistry()), with_jobs=False) as flows:
             return await act(flows)
 
     return asyncio.run(run())

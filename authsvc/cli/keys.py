@@ -34,7 +34,8 @@ def rotate(as_json: bool, data_dir: Path) -> None:
     tell(as_json, {"kid": kid}, f"{kid} signs now")
 
 
-@key.command()
+# A kid is a digest in base64url, and one in 64 begins with a dash.
+@key.command(context_settings={"ignore_unknown_options": True})
 @click.argument("kid")
 @operator_command
 def kill(kid: str, as_json: bool, data_dir: Path) -> None:

@@ -1,0 +1,164 @@
+"""`authsvc dev`: what a new user does first."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.journeys.service import (
+    children_of,
+    clean_environment,
+    free_port,
+    is_alive,
+    run_cli,
+    wait_until,
+)
+from tests.stores import passable_directory
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    with passable_directory() as directory:
+        yield directory
+
+
+@contextmanager
+def developing(home: Path, *options: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """`authsvc dev` in this directory, welcoming when the block begins; its words are in `home/said`."""
+    said = home / "said"
+    command = [
+        sys.executable,
+        "-m",
+        "authsvc",
+        "dev",
+        "--port",
+        str(free_port()),
+        "--management-port",
+        str(free_port()),
+    ]
+    with said.open("w") as output:
+        process = subprocess.Popen(
+            [*command, *options],
+            cwd=home,
+            env=clean_environment(),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        wait_until(lambda: process.poll() is not None or "Ctrl-C stops it" in said.read_text(), 60)
+        assert process.poll() is None, said.read_text()
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def _press_ctrl_c(process: "subprocess.Popen[bytes]") -> int:
+    os.killpg(process.pid, signal.SIGINT)
+    return process.wait(30)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None and "CI" not in os.environ, reason="curl is not installed")
+def test_the_four_lines_print_token_active_nothing_inactive(home: Path) -> None:
+    with developing(home) as process:
+        said = (home / "said").read_text()
+        lines = re.findall(r"^.*curl -s.*$", said, re.MULTILINE)
+        assert len(lines) == 4
+        script = "\n".join(f"{line}\necho; echo ---" for line in lines)
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30, check=True)
+        token, active, nothing, inactive, _ = (part.strip() for part in done.stdout.split("---\n"))
+        assert token.count(".") == 2
+        assert '"active":true' in active
+        assert nothing == ""
+        assert inactive == '{"active":false}'
+        family = children_of(process.pid)
+        assert _press_ctrl_c(process) == 0
+        assert "Traceback" not in (home / "said").read_text()
+        assert not any(is_alive(pid) for pid in family)
+
+
+def test_the_data_stays_until_it_is_reset(home: Path) -> None:
+    with developing(home) as process:
+        first = (home / "said").read_text()
+        run_cli(clean_environment(), "user", "create", "--email", "me@b.example", "--generate-password", cwd=home)
+        assert _press_ctrl_c(process) == 0
+    with developing(home) as process:
+        again = (home / "said").read_text()
+        assert "secret" not in re.sub(r"and its secret", "", again)
+        assert "taken" in _create_again(home).stderr
+        assert _press_ctrl_c(process) == 0
+    with developing(home, "--reset") as process:
+        fresh = (home / "said").read_text()
+        assert _secret_in(fresh) != _secret_in(first)
+        assert _create_again(home).returncode == 0
+        assert _press_ctrl_c(process) == 0
+
+
+def _create_again(home: Path) -> "subprocess.CompletedProcess[str]":
+    return run_cli(
+        clean_environment(),
+        "user", "create", "--email", "me@b.example", "--generate-password",
+        cwd=home,
+        check=False,
+    )  # fmt: skip
+
+
+def _secret_in(said: str) -> str:
+    found = re.search(r"secret (as_\S+)", said)
+    assert found
+    return found[1]
+
+
+def test_a_killed_start_leaves_no_orphan_and_the_next_start_works(home: Path) -> None:
+    with developing(home) as process:
+        family = children_of(process.pid)
+        assert len(family) >= 4
+        process.kill()
+        process.wait()
+        wait_until(lambda: not any(is_alive(pid) for pid in family), 15)
+    with developing(home) as process:
+        assert _press_ctrl_c(process) == 0
+
+
+def test_a_second_start_in_the_same_directory_is_refused(home: Path) -> None:
+    with developing(home) as process:
+        port, management_port = str(free_port()), str(free_port())
+        done = run_cli(
+            clean_environment(), "dev", "--port", port, "--management-port", management_port, cwd=home, check=False
+        )
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert _press_ctrl_c(process) == 0
+
+
+def test_secrets_on_disk_are_for_their_owner_alone(home: Path) -> None:
+    with developing(home) as process:
+        for name in ("master.key", "environment.json"):
+            assert (home / ".authsvc" / name).stat().st_mode & 0o077 == 0
+        assert _press_ctrl_c(process) == 0
+
+
+def test_a_taken_port_is_told_in_one_line_and_nothing_stays(home: Path) -> None:
+    with developing(home) as process:
+        port = re.search(r"^authsvc +http://127.0.0.1:(\d+)", (home / "said").read_text(), re.MULTILINE)
+        assert port
+        done = run_cli(
+            clean_environment(), "dev", "--port", port[1], "--management-port", str(free_port()),
+            "--data-dir", "other", cwd=home, check=False,
+        )  # fmt: skip
+        assert done.returncode == 2
+        assert f"port {port[1]}" in done.stderr
+        assert "Traceback" not in done.stderr
+        started = time.monotonic()
+        assert _press_ctrl_c(process) == 0
+        assert time.monotonic() - started < 15
