@@ -4,9 +4,10 @@
 """
 
 import asyncio
-import signal
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+import os
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from math import inf
 from multiprocessing.connection import Connection
@@ -20,6 +21,7 @@ from starlette.routing import Route
 from uvicorn.importer import import_from_string
 
 from authsvc import metrics
+from authsvc.child import Server, pipe, spawn
 from authsvc.logs import get_logger, uvicorn_config
 from authsvc.settings import Settings
 
@@ -30,6 +32,7 @@ PATIENCE_S = 0.8
 KEEP_S = 1.0
 REOPEN_S = 1.0
 GOODBYE_S = 1
+PAUSE_S = 1.0
 
 Probe = Callable[[], Awaitable[Sequence[str]]]
 """What keeps the stores from being used, in words for an operator; empty when nothing does."""
@@ -47,34 +50,28 @@ class Status:
     draining: bool = False
 
 
-class Server(uvicorn.Server):
-    """Stops at SIGTERM and returns to its caller. uvicorn's own raises the signal again, and nothing after it runs."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        before = signal.signal(signal.SIGTERM, self.handle_exit)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
+# --- In the child
 
 
 class Readiness:
-    """Asks the probe at most once in `KEEP_S`, for everybody who wants to know, and waits for it `PATIENCE_S` at most."""
+    """Asks the probe at most once in `KEEP_S` for everybody who wants to know, and waits `PATIENCE_S` at most."""
 
     def __init__(self) -> None:
         self._probe: Probe | None = None
         self._answer: asyncio.Future[Sequence[str]] | None = None
         self._asked = -inf
+        self._failed = False
 
-    async def hold(self, open_probe: OpenProbe, settings: Settings) -> None:
+    async def hold(self, where: str | OpenProbe, settings: Settings) -> None:
         """Keep the probe open until cancelled, and try to open it for as long as that fails."""
         while True:
             try:
+                # In a thread: it imports half of the service, and the listener is to answer meanwhile.
+                open_probe: OpenProbe = await asyncio.to_thread(import_from_string, where)
                 async with open_probe(settings) as self._probe:
                     await asyncio.Event().wait()
-            except Exception:
-                log.exception("the readiness probe cannot be opened")
+            except Exception as error:
+                self._complain(error)
             finally:
                 self._probe = None
             await asyncio.sleep(REOPEN_S)
@@ -86,18 +83,26 @@ class Readiness:
         now = asyncio.get_running_loop().time()
         if self._answer is None or (self._answer.done() and now - self._asked >= KEEP_S):
             self._answer, self._asked = asyncio.ensure_future(self._probe()), now
-        await asyncio.wait({self._answer}, timeout=max(0.0, self._asked + PATIENCE_S - now))
-        if not self._answer.done() or self._answer.cancelled():
+        answer = self._answer  # the next question may be on its way when this one is answered
+        await asyncio.wait({answer}, timeout=max(0.0, self._asked + PATIENCE_S - now))
+        if not answer.done() or answer.cancelled():
             # Not waited for: a driver may need long to give up. Until it has, nobody asks a second time.
-            self._answer.cancel()
+            answer.cancel()
             return ["the stores do not answer in time"]
-        if (error := self._answer.exception()) is not None:
-            log.error("the readiness probe failed", exc_info=error)
-            return ["the readiness probe failed"]
-        return self._answer.result()
+        if (error := answer.exception()) is not None:
+            self._complain(error)
+            return ["the readiness probe fails"]
+        self._failed = False
+        return answer.result()
+
+    def _complain(self, error: BaseException) -> None:
+        """Once, not at each question."""
+        if not self._failed:
+            self._failed = True
+            log.error("the readiness probe fails", exc_info=error)
 
 
-class Management:
+class Answers:
     """The answers of the management listener."""
 
     def __init__(self, readiness: Readiness, metrics_dir: str) -> None:
@@ -105,17 +110,17 @@ class Management:
         self._metrics_dir = metrics_dir
         self._status = Status()
 
-    def hear(self, pipe: Connection) -> None:
+    def hear(self, told: Connection) -> None:
         """Take from now on what the supervisor tells."""
         loop = asyncio.get_running_loop()
 
         def receive() -> None:
             try:
-                self._status = pipe.recv()
+                self._status = told.recv()
             except (EOFError, OSError):  # the supervisor is gone, and we are about to go
-                loop.remove_reader(pipe.fileno())
+                loop.remove_reader(told.fileno())
 
-        loop.add_reader(pipe.fileno(), receive)
+        loop.add_reader(told.fileno(), receive)
 
     def app(self) -> Starlette:
         app = Starlette(
@@ -153,13 +158,13 @@ class Management:
         return list(await self._readiness.faults())
 
 
-def run(listener: socket, pipe: Connection, probe: str, settings: Settings, metrics_dir: str) -> None:
+def run(listener: socket, told: Connection, probe: str, settings: Settings, metrics_dir: str) -> None:
     """Serve until SIGTERM. `probe` is where to import the `OpenProbe` from."""
     metrics.stay_out()
     readiness = Readiness()
-    management = Management(readiness, metrics_dir)
+    answers = Answers(readiness, metrics_dir)
     config = uvicorn.Config(
-        management.app(),
+        answers.app(),
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -173,10 +178,54 @@ def run(listener: socket, pipe: Connection, probe: str, settings: Settings, metr
     )
 
     async def serve() -> None:
-        management.hear(pipe)
-        holding = asyncio.create_task(readiness.hold(import_from_string(probe), settings))
+        answers.hear(told)
+        holding = asyncio.create_task(readiness.hold(probe, settings))
         await Server(config).serve(sockets=[listener])
         holding.cancel()
         await asyncio.wait({holding}, timeout=GOODBYE_S)
 
-    asyncio.run(serve(), loop_factory=config.get_loop_factory()) if False else None
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(serve())
+
+
+# --- In the supervisor
+
+
+class ManagementProcess:
+    """The management listener, seen from outside: kept alive, and told what it answers."""
+
+    def __init__(self, listener: socket, probe: str, settings: Settings, metrics_dir: str) -> None:
+        self._listener = listener
+        self._args = (probe, settings, metrics_dir)
+        self._settings = settings
+        self._start()
+
+    def _start(self) -> None:
+        theirs, self._pipe = pipe()
+        os.set_blocking(self._pipe.fileno(), False)
+        with theirs:
+            self._process = spawn(self._settings, run, self._listener, theirs, *self._args)
+        self._started = time.monotonic()
+        self._told: Status | None = None
+
+    @property
+    def signs(self) -> Sequence[int]:
+        """What to wait on: it has died. Nothing when that is known."""
+        return [self._process.sentinel] if self._process.is_alive() else []
+
+    def keep(self, status: Status) -> None:
+        """Replace it when it is dead, and tell it what has changed."""
+        if not self._process.is_alive() and time.monotonic() - self._started > PAUSE_S:
+            log.error("the management listener died and is replaced", exit_code=self._process.exitcode)
+            self._pipe.close()
+            self._start()
+        if status != self._told:
+            with suppress(OSError):  # full or broken: told again at the next turn
+                self._pipe.send(status)
+                self._told = status
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.join(3 * GOODBYE_S)
+        self._process.kill()
+        self._process.join()

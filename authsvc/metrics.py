@@ -7,17 +7,18 @@ Several processes share one set of numbers through files: with `PROMETHEUS_MULTI
 imported, each writes files of its own there, and `exposition` adds them up. Such a process is spawned, never forked.
 """
 
-import struct
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from authsvc import __version__
 from authsvc.models import GrantType
@@ -46,7 +47,6 @@ LOGIN_OUTCOMES = ("success", "failure", "shed")
 _REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 _HASH_BUCKETS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
 _BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
-_SCRAPE_RETRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,16 +227,26 @@ def exposition(directory: str, accept: str = "") -> tuple[bytes, str]:
     """The sums over all processes that write to `directory`, and their content type (PRO-08)."""
     try:
         encode, content_type = choose_encoder(accept)
-    except (TypeError, ValueError):  # the library reads a version that is no number as one
+    except (TypeError, ValueError):  # the library trips over a version that is no number
         encode, content_type = choose_encoder("")
-    for _ in range(_SCRAPE_RETRIES):
-        with suppress(struct.error, ValueError):
-            # A worker that has just made its file and not yet written its head cannot be read.
-            return encode(_collector(directory)), content_type
-    return encode(_collector(directory)), content_type
-
-
-def _collector(directory: str) -> CollectorRegistry:
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=directory)  # type: ignore[no-untyped-call]
-    return registry
+    registry.register(_Files(Path(directory)))
+    return encode(registry), content_type
+
+
+class _Files(Collector):
+    """The library's sums, without the files that a process has just made, or left, empty: they stop it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def collect(self) -> Iterable[Metric]:
+        files = [str(file) for file in self._directory.glob("*.db") if _size(file)]
+        return MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call,no-any-return]
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:  # the gauges of a process that has just died
+        return 0

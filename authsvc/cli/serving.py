@@ -56,6 +56,7 @@ def dev(host: str, port: int, management_port: int, workers: int, data_dir: Path
             workers=workers,
             drain_seconds=0,
             metrics_dir=metrics_dir,
+            ends_with_terminal=True,
         )
         sys.exit(run(DevOptions(data_dir=data_dir, reset=reset, serving=serving), os.environ))
 
