@@ -35,9 +35,7 @@ def canonical_email(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text)
     if any(unicodedata.category(character) in _REFUSED_CATEGORIES for character in folded):
         raise _invalid()
-    local, at, domain = folded.partition("@")
-    if not at or "@" in domain or not local.isascii():
-        raise _invalid()
+    local, _, domain = folded.partition("@")
     canonical = f"{_canonical_local(local)}@{_canonical_domain(domain)}"
     if len(canonical) > MAX_LENGTH:
         raise _invalid()
@@ -52,6 +50,7 @@ def _canonical_local(local: str) -> str:
 
 
 def _canonical_domain(domain: str) -> str:
+    """Lower case and A-labels; a second `@` is no letter of a domain."""
     try:
         canonical = idna.encode(domain, uts46=True, std3_rules=True).decode("ascii")
     except (idna.IDNAError, UnicodeError) as cause:

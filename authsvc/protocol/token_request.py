@@ -24,21 +24,29 @@ class TokenResponse:
     scope: tuple[str, ...]
 
 
-def parse(form: Form) -> TokenRequest:
-    """Read the parameters that follow client authentication (TOK-03).
+def parse_grant_type(form: Form) -> GrantType:
+    """What follows client authentication (TOK-03).
 
     Raises:
         InvalidRequest: `grant_type` is missing.
         UnsupportedGrantType: it is none of ours.
-        InvalidScope, InvalidTarget: `scope` or `resource` is malformed.
     """
     try:
-        grant_type = GrantType(form.required("grant_type"))
+        return GrantType(form.required("grant_type"))
     except ValueError:
         raise UnsupportedGrantType("this grant type is not supported") from None
+
+
+def parse(form: Form) -> TokenRequest:
+    """Read the whole request. That the client may use the grant type is looked at before (TOK-03).
+
+    Raises:
+        InvalidRequest, UnsupportedGrantType: as `parse_grant_type`.
+        InvalidScope, InvalidTarget: `scope` or `resource` is malformed.
+    """
     scope = form.one("scope")
     return TokenRequest(
-        grant_type=grant_type,
+        grant_type=parse_grant_type(form),
         scope=None if scope is None else parse_scope(scope),
         resources=tuple(parse_resource(each) for each in form.many("resource")),
     )
