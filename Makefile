@@ -1,0 +1,44 @@
+# Everything a developer does here. It needs Python >= 3.11 and a network at the first run; the rest installs itself
+# into .venv. `make PYTHON=/path/to/python ...` chooses the interpreter.
+.POSIX:
+.PHONY: help dev test check bench wheel lock clean venv
+
+ARGS =
+PYTHON ?=
+BIN = .venv/bin
+
+help: ## this list
+	@echo 'make dev ARGS="--port 8001"    options for the program go into ARGS'
+	@echo
+	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+dev: venv ## run the whole service here, with a real PostgreSQL and Valkey of its own; Ctrl-C stops it
+	@exec $(BIN)/authsvc dev $(ARGS)
+
+test: venv ## run every test, against real stores
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+check: venv ## style, types and the house rules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: venv ## measure, as ratios against a bare ceiling in the same run
+	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
+
+wheel: venv ## build dist/*.whl
+	$(BIN)/hatchling build -t wheel
+
+lock: venv ## resolve the dependencies anew (needs a network); ARGS=--upgrade for newer ones
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(ARGS) \
+		--extra dev --group test --group lint --group build --group bench pyproject.toml --output-file requirements.lock
+	echo uv | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(ARGS) \
+		--no-annotate - --output-file requirements-uv.lock
+
+clean: ## remove what make has made; the data of `make dev` stays (make dev ARGS=--reset)
+	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find authsvc tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+venv:
+	@PYTHON='$(PYTHON)' ./bootstrap.sh

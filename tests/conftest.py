@@ -1,0 +1,64 @@
+"""What every test may ask for. PostgreSQL and Valkey are real, shared by the run; what is in them is the test's own.
+
+A coroutine is a test like any other: it needs no mark.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+
+from authsvc.embedded import Stores
+from authsvc.migrate import migrate
+from tests.stores import fresh_database, running_stores
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.anyio_mode = "auto"
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """The loop that the service runs on."""
+    return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture(scope="session")
+def stores() -> Iterator[Stores]:
+    """The servers of this run. A test that stops, kills or fills them starts its own."""
+    with running_stores(durable=False) as stores:
+        yield stores
+
+
+@pytest.fixture(scope="session")
+def migrated_template(stores: Stores) -> Iterator[str]:
+    """The name of a database with the whole schema and nothing in it. No session may be open on it."""
+    with fresh_database(stores) as url:
+        asyncio.run(migrate(url))
+        yield urlsplit(url).path.removeprefix("/")
+
+
+@pytest.fixture
+def database_url(stores: Stores, migrated_template: str) -> Iterator[str]:
+    """A database with the schema, of this test alone."""
+    with fresh_database(stores, migrated_template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(stores: Stores) -> Iterator[str]:
+    """A database without the schema, of this test alone."""
+    with fresh_database(stores) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(stores: Stores) -> str:
+    """A Valkey with no key and no function in it."""
+    with redis.Redis.from_url(stores.redis_url) as server:
+        server.flushall()
+        server.function_flush()
+    return stores.redis_url

@@ -1,0 +1,78 @@
+"""The real PostgreSQL and Valkey of the tests: how they are started, and how a test gets a database of its own.
+
+`AUTHSVC_TEST_POSTGRES_BIN` and `AUTHSVC_TEST_REDIS_SERVER` name other servers to test against.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from authsvc.embedded import Embedded, Stores, wipe
+
+_numbers = count(1)
+
+
+def embedded(data_dir: Path, **options: Any) -> Embedded:
+    """The stores of that directory, not started, on the servers that this run of the tests is about."""
+    asked = {
+        "postgres_bin": os.environ.get("AUTHSVC_TEST_POSTGRES_BIN"),
+        "redis_server": os.environ.get("AUTHSVC_TEST_REDIS_SERVER"),
+    }
+    return Embedded(data_dir, **{name: Path(path) for name, path in asked.items() if path} | options)
+
+
+@contextmanager
+def passable_directory() -> Iterator[Path]:
+    """A new directory that others may pass through, as `tmp_path` is not: started by root, the servers are nobody's."""
+    directory = Path(tempfile.mkdtemp(prefix="authsvc-tests-"))
+    directory.chmod(0o711)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory)
+
+
+@contextmanager
+def running_stores(**options: Any) -> Iterator[Stores]:
+    """Stores of their own, and nothing left of them."""
+    with passable_directory() as directory:
+        data_dir = directory / "stores"
+        try:
+            with embedded(data_dir, **options) as stores:
+                yield stores
+        finally:
+            wipe(data_dir)
+
+
+@contextmanager
+def fresh_database(stores: Stores, template: str = "template1") -> Iterator[str]:
+    """The URL of a new database, a copy of the template. Whoever still uses it at the end is thrown out."""
+    name = f"test_{next(_numbers)}"
+    # The files are copied: twice as fast as the default for a small template.
+    run_sql(stores.database_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    try:
+        yield urlsplit(stores.database_url)._replace(path=f"/{name}").geturl()
+    finally:
+        run_sql(stores.database_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def run_sql(database_url: str, sql: str) -> Any:
+    """One statement on a connection of its own, and the first value that it returns."""
+
+    async def run() -> Any:
+        connection = await asyncpg.connect(database_url)
+        try:
+            return await connection.fetchval(sql)
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
