@@ -23,7 +23,7 @@ Parse = Callable[[str], Any]
 
 def _setting(parse: Parse, doc: str, default: Any = MISSING, *, secret: bool = False) -> Any:
     metadata = {"parse": parse, "doc": doc, "secret": secret}
-    return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 # --- Parsers: text -> value, or ValueError with a text for the operator
@@ -49,11 +49,18 @@ def _one_of(*choices: str) -> Parse:
 
 def _url(*schemes: str) -> Parse:
     def parse(text: str) -> str:
-        if urlsplit(text).scheme not in schemes:
+        if _scheme_of(text) not in schemes:
             raise ValueError(f"must be a URL that starts with {' or '.join(scheme + '://' for scheme in schemes)}")
         return text
 
     return parse
+
+
+def _scheme_of(text: str) -> str:
+    try:
+        return urlsplit(text).scheme
+    except ValueError:  # whose words may quote the text, and that holds a password
+        return ""
 
 
 def _issuer(text: str) -> str:
@@ -64,7 +71,7 @@ def _issuer(text: str) -> str:
         _ = parts.port
     except ValueError:
         raise ValueError("must be a URL") from None
-    if not host or not text.isascii() or any(c.isspace() for c in text) or "@" in parts.netloc:
+    if not host or not (text.isascii() and text.isprintable()) or " " in text or "@" in parts.netloc:
         raise ValueError("must be a URL with a host and no credentials")
     if "?" in text or "#" in text:
         raise ValueError("must have no query and no fragment (RFC 8414 §2)")
@@ -83,7 +90,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _absolute_uri(text: str) -> str:
-    if not urlsplit(text).scheme or "#" in text or not text.isascii() or any(c.isspace() for c in text):
+    if not _scheme_of(text) or "#" in text or not text.isascii() or any(c.isspace() for c in text):
         raise ValueError("must be an absolute URI without fragment (RFC 8707 §2)")
     return text
 

@@ -5,7 +5,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
+import asyncpg
 import httpx2
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -107,6 +109,14 @@ class House:
         assert answer.status_code == 200, answer.text
         return str(answer.json()["access_token"])
 
+    async def sql(self, query: str, *values: object) -> Any:
+        """What stands in the database: the first value that the statement returns."""
+        connection = await asyncpg.connect(self.settings.database_url)
+        try:
+            return await connection.fetchval(query, *values)
+        finally:
+            await connection.close()
+
 
 @asynccontextmanager
 async def house_on(settings: Settings, clock: FakeClock | None = None) -> AsyncIterator[House]:
@@ -125,6 +135,26 @@ def _with_state(app: ASGIApp, state: Mapping[str, Any]) -> ASGIApp:
         await app({**scope, "state": dict(state)}, receive, send)
 
     return with_state
+
+
+@asynccontextmanager
+async def database_away(database_url: str) -> AsyncIterator[None]:
+    """Inside of the block this database is not there: sessions have been thrown out, and new ones find nothing."""
+    parts = urlsplit(database_url)
+    name = parts.path.removeprefix("/")
+    connection = await asyncpg.connect(parts._replace(path="/postgres").geturl())
+    try:
+        # At one go: who comes back meanwhile waits for the lock, and then finds nothing.
+        await connection.execute(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'; "
+            f"ALTER DATABASE {name} RENAME TO {name}_away"
+        )
+        try:
+            yield
+        finally:
+            await connection.execute(f"ALTER DATABASE {name}_away RENAME TO {name}")
+    finally:
+        await connection.close()
 
 
 def bearer(token: str) -> dict[str, str]:

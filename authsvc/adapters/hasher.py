@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TypeVar
@@ -85,7 +86,7 @@ class Hasher:
             return self._argon2.verify(stored, password)
         except VerifyMismatchError:
             return False
-        except (VerificationError, InvalidHashError):
+        except (VerificationError, InvalidHashError, ValueError):  # ValueError: letters that no hash has
             return False
 
     async def _run(self, work: Callable[[], Result]) -> Result:
@@ -103,7 +104,8 @@ class Hasher:
 
         def leave(_: "Future[Result]") -> None:
             # When the thread is done, not when the request is: an impatient client must not make room for another hash.
-            loop.call_soon_threadsafe(self._leave)
+            with suppress(RuntimeError):  # the loop is closed, and nobody counts any more
+                loop.call_soon_threadsafe(self._leave)
 
         future = self._executor.submit(timed)
         future.add_done_callback(leave)

@@ -18,7 +18,7 @@ class Access:
             Forbidden: it is a client's own.
             Unavailable: it cannot be known.
         """
-        known = self._recognition.recognise(text)
+        known = await self._recognition.recognise(text)
         if known is None or self._audience not in known.token.audience or not await self._recognition.is_live(known):
             raise InvalidToken("the access token is not valid here")
         if known.token.generations.user is None:

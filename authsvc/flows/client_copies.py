@@ -11,6 +11,7 @@ from authsvc.tables.db import Database
 
 MAX_AGE_SECONDS = 1.0
 MAX_COPIES = 10_000
+MAX_ID_LENGTH = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class ClientCopies:
         self._db = db
         self._clock = clock
         self._copies: dict[str, tuple[float, ClientCopy | None]] = {}
-        self._loading: dict[str, asyncio.Task[ClientCopy | None]] = {}
+        self._loading: dict[str, tuple[float, asyncio.Task[ClientCopy | None]]] = {}
 
     async def find(self, client_id: str) -> ClientCopy | None:
         """The client as it was at most a second ago.
@@ -34,15 +35,19 @@ class ClientCopies:
         Raises:
             Unavailable: there is no fresh copy and PostgreSQL cannot be asked.
         """
+        if len(client_id) > MAX_ID_LENGTH or not (client_id.isascii() and client_id.isprintable()):
+            return None  # none is called that: it is neither asked for nor remembered
+        oldest = self._clock.monotonic() - MAX_AGE_SECONDS
         held = self._copies.get(client_id)
-        if held is not None and self._clock.monotonic() - held[0] < MAX_AGE_SECONDS:
+        if held is not None and held[0] > oldest:
             return held[1]
         # One load for all who ask for it. Shielded: who hangs up does not take it from the others.
-        task = self._loading.get(client_id)
-        if task is None:
-            task = self._loading[client_id] = asyncio.create_task(self.load(client_id))
+        loading = self._loading.get(client_id)
+        if loading is None or loading[0] <= oldest or loading[1].done():
+            task = asyncio.create_task(self.load(client_id))
             task.add_done_callback(lambda done: self._loaded(client_id, done))
-        return await asyncio.shield(task)
+            loading = self._loading[client_id] = (self._clock.monotonic(), task)
+        return await asyncio.shield(loading[1])
 
     async def load(self, client_id: str) -> ClientCopy | None:
         """The client as it is now."""
@@ -50,12 +55,15 @@ class ClientCopies:
         found = await clients.find_client_with_generation(self._db, client_id, client_mark(client_id))
         copy = None if found is None else ClientCopy(*found)
         self._copies.pop(client_id, None)
+        if copy is not None and copy.client.disabled_at is not None:
+            return copy  # and not kept: who is enabled is not kept waiting
         if len(self._copies) >= MAX_COPIES:
             del self._copies[next(iter(self._copies))]
         self._copies[client_id] = (asked_at, copy)
         return copy
 
     def _loaded(self, client_id: str, task: "asyncio.Task[ClientCopy | None]") -> None:
-        self._loading.pop(client_id, None)
+        if (loading := self._loading.get(client_id)) is not None and loading[1] is task:
+            del self._loading[client_id]
         if not task.cancelled():
             task.exception()  # looked at here, for the case that everybody who waited has hung up

@@ -1,13 +1,17 @@
 """One question for everybody who waits: requests of one loop turn share a round trip to the store."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
+from operator import itemgetter
 
 from authsvc.errors import Unavailable
 
 Found = Mapping[str, int]
 Ask = Callable[[Collection[str]], Awaitable[Found]]
-Waiter = tuple[Sequence[str], "asyncio.Future[Found]"]
+Waiter = tuple[float, Sequence[str], "asyncio.Future[Found]"]
+"""Since when, for what, and where the answer goes."""
 
 MAX_WAITERS = 500
 
@@ -19,6 +23,7 @@ class Coalescer:
     - Each waiter has a future of its own, so an impatient one cancels nobody else.
     - A batch runs in its own task: it never dies with the request that began it.
     - At most `in_flight` batches are out. A stalled store grows one unsent batch, not a queue of tasks.
+    - Nobody waits for longer than two timeouts: one to be sent, one for the answer.
     """
 
     def __init__(self, ask: Ask, *, in_flight: int, timeout: float, observe: Callable[[int], None]) -> None:
@@ -37,19 +42,17 @@ class Coalescer:
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Found] = loop.create_future()
-        self._waiting.append((keys, answer))
+        self._waiting.append((loop.time(), keys, answer))
         self._schedule(loop)
         return answer
 
     async def close(self) -> None:
         """End what is out; whoever still waits is told Unavailable."""
+        waiting, self._waiting = self._waiting, []  # first of all: a batch that ends makes room for the next
+        _fail(waiting, Unavailable())
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        waiting, self._waiting = self._waiting, []
-        for _, answer in waiting:
-            if not answer.done():
-                answer.set_exception(Unavailable())
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._free and self._waiting and not self._is_scheduled:
@@ -58,17 +61,21 @@ class Coalescer:
 
     def _seal(self) -> None:
         self._is_scheduled = False
-        if not self._waiting:
+        loop = asyncio.get_running_loop()
+        late = bisect_right(self._waiting, loop.time() - self._timeout, key=itemgetter(0))
+        end = late + MAX_WAITERS
+        given_up, batch, self._waiting = self._waiting[:late], self._waiting[late:end], self._waiting[end:]
+        _fail(given_up, Unavailable())
+        if not batch:
             return
-        batch, self._waiting = self._waiting[:MAX_WAITERS], self._waiting[MAX_WAITERS:]
         self._free -= 1
-        task = asyncio.get_running_loop().create_task(self._run(batch))
+        task = loop.create_task(self._run(batch))
         self._tasks.add(task)
-        task.add_done_callback(self._done)
-        self._schedule(asyncio.get_running_loop())
+        task.add_done_callback(partial(self._done, batch))
+        self._schedule(loop)
 
     async def _run(self, batch: list[Waiter]) -> None:
-        keys = {key for wanted, answer in batch if not answer.done() for key in wanted}
+        keys = {key for _, wanted, answer in batch if not answer.done() for key in wanted}
         self._observe(len(batch))
         try:
             async with asyncio.timeout(self._timeout):
@@ -77,20 +84,27 @@ class Coalescer:
             cause = error if isinstance(error, Unavailable) else Unavailable()
             if cause is not error:
                 cause.__cause__ = error
-            for _, answer in batch:
-                if not answer.done():
-                    answer.set_exception(cause)
+            _fail(batch, cause)
             if not isinstance(error, (Unavailable, TimeoutError, asyncio.CancelledError)):
                 raise
         else:
-            for _, answer in batch:
+            for _, _, answer in batch:
                 if not answer.done():
                     answer.set_result(found)
 
-    def _done(self, task: "asyncio.Task[None]") -> None:
+    def _done(self, batch: list[Waiter], task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         self._free += 1
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():  # before its first step, so that it told nobody
+            _fail(batch, Unavailable())
+        elif (error := task.exception()) is not None:
             task.get_loop().call_exception_handler({"message": "a batch failed", "exception": error, "task": task})
         if not task.get_loop().is_closed():
             self._schedule(task.get_loop())
+
+
+def _fail(waiters: Iterable[Waiter], error: Unavailable) -> None:
+    for _, _, answer in waiters:
+        if not answer.done():
+            answer.set_exception(error)
+            answer.exception()  # looked at here, for the case that whoever waited hangs up in this very turn

@@ -32,7 +32,7 @@ class Introspection:
 
     async def _answer(self, credentials: ClientCredentials, request: IntrospectionRequest) -> bytes:
         caller = (await self._client_auth.authenticate_confidential(credentials)).client
-        known = self._recognition.recognise(request.token)
+        known = await self._recognition.recognise(request.token)
         # Decided before the store is asked: what the caller may not see costs it what an unknown token does (ATK-24).
         if known is None or not rules.may_see(caller, known.token):
             return rules.INACTIVE

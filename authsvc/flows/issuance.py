@@ -80,8 +80,10 @@ class Issuance:
         nobody is given a token that is dead already."""
         signer = self._keys.ring.signer
         mark = key_mark(signer.kid)
-        if mark in await self._revocations.find(mark):
-            await self._keys.refresh()
-            if self._keys.ring.signer.kid == signer.kid:
-                raise Unavailable("no signing key is usable")
-        return self._keys.ring.signer
+        if mark not in await self._revocations.find(mark):
+            return signer
+        await self._keys.refresh()
+        fresh = self._keys.ring.signer
+        if fresh.kid == signer.kid:
+            raise Unavailable("no signing key is usable")
+        return fresh

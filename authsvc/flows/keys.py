@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -23,7 +24,10 @@ from authsvc.tables.db import Database
 
 SETTLING = timedelta(seconds=5)
 """A key signs no sooner than this after it was published: by then every worker, which reads the keys once a second,
-knows it. Only a kill is quicker."""
+knows it. So an unknown kid is nobody's, and whoever says so asks no store."""
+MAX_RING_AGE = 3.0
+"""Seconds. Of a ring that is older, the worker cannot say that it knows every key that signs. Less than the settling,
+for the clocks of two nodes differ a little."""
 RETIREMENT = timedelta(hours=1, minutes=5)
 """How long a key goes on verifying when it signs no more: the longest life of a token, and some."""
 
@@ -34,10 +38,22 @@ log = get_logger(__name__)
 class KeyRing:
     """What one worker knows of the keys at one instant."""
 
-    signer: Signer
+    read_at: float
+    able: Signer | None
     verifiers: Mapping[str, Verifier]
     jwks: bytes
     etag: str
+
+    @property
+    def signer(self) -> Signer:
+        """What signs.
+
+        Raises:
+            Unavailable: nothing does, between the kill of the last key that did and the settling of the next.
+        """
+        if self.able is None:
+            raise Unavailable("no key signs at this moment")
+        return self.able
 
 
 class SigningKeys:
@@ -81,11 +97,25 @@ class SigningKeys:
             Unavailable: PostgreSQL cannot be asked; the ring stays as it is.
             ConfigurationError: the master key does not open them.
         """
+        read_at = self._clock.monotonic()
         keys = await signing_keys.list_keys(self._db)
         if self._lacks(keys):
             await self._complete()
+            read_at = self._clock.monotonic()
             keys = await signing_keys.list_keys(self._db)
-        self._adopt(keys)
+        if self._ring is None or self._ring.read_at <= read_at:
+            self._adopt(keys, read_at)
+
+    async def catch_up(self) -> bool:
+        """Read the keys, if those at hand are so old that a key unknown here may be signing by now. Whether they were.
+
+        Raises:
+            Unavailable: PostgreSQL cannot be asked.
+        """
+        if self._clock.monotonic() - self.ring.read_at < MAX_RING_AGE:
+            return False
+        await self.refresh()
+        return True
 
     async def list_all(self) -> list[tuple[SigningKey, KeyState]]:
         """Every key that verifies, with its state."""
@@ -110,13 +140,15 @@ class SigningKeys:
                 if key.kid != next_key.kid and key.verifies_until is None:
                     await signing_keys.update_verifies_until(tx, key.kid, now + SETTLING + RETIREMENT)
             await signing_keys.update_signs_from(tx, next_key.kid, max(now, next_key.created_at + SETTLING))
-            await signing_keys.insert_key(tx, self._row(fresh))
-        await self.refresh()
+            await signing_keys.insert_key(tx, self._row(fresh, now))
+        with suppress(Unavailable):  # the job reads them when PostgreSQL is back: this is done
+            await self.refresh()
         log.info("signing key rotated", kid=next_key.kid)
         return next_key.kid
 
     async def kill(self, kid: str) -> None:
-        """Remove a key at once: every token it signed is dead when this returns. The next key takes over if it signed.
+        """Remove a key at once: every token it signed is dead when this returns. The next key takes over if it signed:
+        at once too, unless it was published only a moment ago.
 
         Raises:
             NotFound: no such key.
@@ -131,11 +163,13 @@ class SigningKeys:
             keys = await signing_keys.list_keys(tx)
             next_key = self._next_of(keys)
             if next_key is not None and self._current_of(keys) is None:
-                await signing_keys.update_signs_from(tx, next_key.kid, self._clock.now())
+                begins = max(self._clock.now(), next_key.created_at + SETTLING)
+                await signing_keys.update_signs_from(tx, next_key.kid, begins)
                 next_key = None
             if next_key is None:
-                await signing_keys.insert_key(tx, self._row(fresh))
-        await self.refresh()
+                await signing_keys.insert_key(tx, self._row(fresh, self._clock.now()))
+        with suppress(Unavailable):  # the job reads them when PostgreSQL is back: this is done
+            await self.refresh()
         log.warning("signing key killed", kid=kid)
 
     # --- Rows
@@ -158,17 +192,21 @@ class SigningKeys:
             # Twenty processes may start at once: one of them makes the set, the others find it made.
             await signing_keys.lock_keys(tx)
             keys = await signing_keys.list_keys(tx)
+            now = self._clock.now()
+            if (signing := rules.signer_of(keys, self._algorithm, now)) is not None:
+                self._open(signing)  # a wrong master key is refused before anything is sealed with it
+            # The first keys of all are born settled, having nobody to wait for; a newly selected algorithm lets the old
+            # one sign on.
+            born = now if keys else now - SETTLING
             if self._current_of(keys) is None:
-                # The first key of all has nobody to wait for; a newly selected algorithm lets the old one sign on.
-                now = self._clock.now()
-                await signing_keys.insert_key(tx, self._row(current, signs_from=now + SETTLING if keys else now))
+                await signing_keys.insert_key(tx, self._row(current, born, signs_from=born + SETTLING))
             if self._next_of(keys) is None:
-                await signing_keys.insert_key(tx, self._row(following))
+                await signing_keys.insert_key(tx, self._row(following, born))
 
     async def _generate(self) -> GeneratedKey:
         return await asyncio.to_thread(rules.generate, self._algorithm)
 
-    def _row(self, key: GeneratedKey, signs_from: datetime | None = None) -> SigningKey:
+    def _row(self, key: GeneratedKey, created_at: datetime, signs_from: datetime | None = None) -> SigningKey:
         nonce = self._entropy.bytes(rules.NONCE_BYTES)
         return SigningKey(
             kid=key.kid,
@@ -176,24 +214,23 @@ class SigningKeys:
             public_jwk=key.public_jwk,
             sealed_private=rules.seal_private(self._master_key, key.kid, key.private_bytes, nonce),
             master_key_id=rules.master_key_id(self._master_key),
-            created_at=self._clock.now(),
+            created_at=created_at,
             signs_from=signs_from,
             verifies_until=None,
         )
 
     # --- The ring
 
-    def _adopt(self, keys: list[SigningKey]) -> None:
+    def _adopt(self, keys: list[SigningKey], read_at: float) -> None:
         now = self._clock.now()
         keys = list(rules.published(keys, now))
         signing = rules.signer_of(keys, self._algorithm, now)
-        if signing is None:
-            raise Unavailable("there is no key to sign with yet")
         self._verifiers = {k.kid: self._verifiers.get(k.kid) or Verifier.from_jwk(k.public_jwk) for k in keys}
-        self._signers = {signing.kid: self._signers.get(signing.kid) or self._open(signing)}
+        self._signers = {key.kid: self._signers.get(key.kid) or self._open(key) for key in (signing,) if key}
         jwks = msgspec.json.encode(rules.build_jwks(keys), order="deterministic")
         self._ring = KeyRing(
-            signer=self._signers[signing.kid],
+            read_at=read_at,
+            able=self._signers[signing.kid] if signing else None,
             verifiers=self._verifiers,
             jwks=jwks,
             etag=f'"{sha256(jwks).hexdigest()[:32]}"',

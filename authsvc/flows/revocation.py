@@ -27,7 +27,7 @@ class Revocation:
             Unavailable: the token may still be live; try again.
         """
         caller = (await self._client_auth.authenticate(credentials)).client
-        known = self._recognition.recognise(request.token)
+        known = await self._recognition.recognise_revocable(request.token)
         if known is None:
             return
         if rules.may_revoke(caller, known.token):
@@ -41,7 +41,7 @@ class Revocation:
         Raises:
             Unavailable: the token may still be live; try again.
         """
-        known = self._recognition.recognise(text)
+        known = await self._recognition.recognise_revocable(text)
         if known is None:
             return None
         await self._revoke(known.token)

@@ -8,7 +8,7 @@ from authsvc.clock import Clock
 from authsvc.flows.coalescer import Coalescer
 from authsvc.metrics import Metrics
 from authsvc.protocol import revocation as rules
-from authsvc.tables import revocations, sessions
+from authsvc.tables import revocations, sessions, users
 from authsvc.tables.db import Database, Transaction
 
 
@@ -33,6 +33,7 @@ class Revoking:
 
     async def user(self, sub: str, *, keep_session: str | None = None) -> int:
         """End the user's sessions, but for the one to keep, and raise the user's number. The new number."""
+        await users.lock_user(self.tx, sub)
         await sessions.end_sessions_of_user(self.tx, sub, self.now, keep=keep_session)
         return await self._raise(rules.user_mark(sub), "user")
 

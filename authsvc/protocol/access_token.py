@@ -40,6 +40,7 @@ class _Claims(Struct):
     jti: _Text
     client_id: _Text
     gen: _GenerationClaim
+    nbf: _NumericDate | UnsetType = UNSET
     scope: _Text = ""
     grant_id: _Text = ""
     sid: _Text = ""
@@ -96,6 +97,8 @@ def parse(verified: Verified, issuer: str) -> AccessToken | Rejected:
     issued_at, expires_at = math.floor(claims.iat), math.floor(claims.exp)
     if not issued_at < expires_at <= issued_at + MAX_LIFETIME:
         return Rejected("a lifetime that is not given here")
+    if claims.nbf is not UNSET and claims.nbf > issued_at:
+        return Rejected("a beginning that is not given here")
     user_generation = None if claims.gen.u is UNSET else claims.gen.u
     is_user = claims.sub != claims.client_id
     if is_user != (user_generation is not None) or is_user != bool(claims.sid or claims.grant_id):

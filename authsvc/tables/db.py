@@ -14,7 +14,7 @@ Row = asyncpg.Record
 
 # SQLSTATE classes that say "not now": connection, resources, operator, rollback, read-only after a failover, lock or
 # statement timeout, I/O. 42P01 and 3F000 are a schema that has not been migrated yet.
-_NOT_NOW = ("08", "53", "57", "40", "25006", "55P03", "58", "42P01", "3F000", "3D000", "28", "XX")
+_NOT_NOW = ("08", "53", "57", "40", "25006", "55000", "55P03", "58", "42P01", "3F000", "3D000", "28", "XX")
 
 
 class Queries(Protocol):

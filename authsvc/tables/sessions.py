@@ -23,7 +23,9 @@ async def insert_session(
     expires_at: datetime,
 ) -> Session | None:
     """Open a session, in one statement with all that allows it: user and client live, the password still the verified
-    one, and the numbers of that same instant. None when one of these no longer holds."""
+    one, and the numbers of that same instant. None when one of these no longer holds.
+
+    Waits for whoever is changing the user or the client at this moment, and goes by what they leave."""
     row = await db.fetchrow(
         f"""
         INSERT INTO auth.sessions ({_COLUMNS})
@@ -35,6 +37,7 @@ async def insert_session(
           FROM auth.users u, auth.clients c
          WHERE u.sub = $2 AND u.disabled_at IS NULL AND u.password_hash = $4
            AND c.client_id = $3 AND c.disabled_at IS NULL
+           FOR SHARE OF u, c
         RETURNING {_COLUMNS}
         """,
         sid,

@@ -32,6 +32,11 @@ async def find_user_by_email(db: Queries, email_canonical: str) -> User | None:
     return _user(await db.fetchrow(f"SELECT {_COLUMNS} FROM auth.users WHERE email_canonical = $1", email_canonical))
 
 
+async def lock_user(db: Queries, sub: str) -> None:
+    """Until the transaction ends nobody else changes the user or opens a session for them; readers are not held up."""
+    await db.execute("SELECT FROM auth.users WHERE sub = $1 FOR NO KEY UPDATE", sub)
+
+
 async def update_password_hash(db: Queries, sub: str, *, old: str, new: str) -> bool:
     """Exchange one hash for another. False when it is no longer `old`: of two changes at once one wins."""
     row = await db.fetchrow(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from http import HTTPStatus
 from uuid import UUID
 
 from authsvc import errors
@@ -44,7 +45,6 @@ TITLES = {
     "too_large": "The body is too large",
     "invalid_value": "A value is not acceptable",
     "invalid_request": "The request cannot be read",
-    "invalid_scope": "The scope is not acceptable",
     "invalid_credentials": "Login failed",
     "email_taken": "The e-mail address is taken",
     "forbidden": "This is not allowed",
@@ -76,7 +76,7 @@ def render_problem(error: AuthsvcError) -> Answer:
     code = (error.code or "missing_token") if status != 500 else "server_error"
     body: JsonObject = {
         "type": PROBLEM_TYPE + code.replace("_", "-"),
-        "title": TITLES[code],
+        "title": TITLES.get(code) or HTTPStatus(status).phrase,
         "status": status,
         "instance": f"urn:uuid:{UUID(hex=request_id.get())}",
     }

@@ -1,5 +1,6 @@
 """POST /api/v1/login: for login UIs that post credentials."""
 
+from authsvc.errors import InvalidClient, InvalidScope, InvalidValue
 from authsvc.protocol.accounts import LoginRequest
 from authsvc.web.request import Call, flows_of, read_json
 from authsvc.web.responses import Answer, json_answer
@@ -7,4 +8,10 @@ from authsvc.web.responses import Answer, json_answer
 
 async def login(request: Call) -> Answer:
     """Open a session with a password."""
-    return json_answer(await flows_of(request).login.log_in(await read_json(request, LoginRequest)))
+    body = await read_json(request, LoginRequest)
+    try:
+        return json_answer(await flows_of(request).login.log_in(body))
+    except InvalidClient as error:
+        raise InvalidValue(error.description, pointer="/client_id") from None
+    except InvalidScope as error:
+        raise InvalidValue(error.description, pointer="/scope") from None

@@ -2,13 +2,15 @@
 
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
 from authsvc import __version__
 from authsvc.models import JsonObject
+from authsvc.protocol.discovery import metadata_paths
 from authsvc.web.errors import Renderer, render_oauth
-from authsvc.web.routes import ROWS, Auth, Row
+from authsvc.web.routes import METADATA, ROWS, Auth, Row
 
 _WORD = re.compile(r"\w+")
 _REF = "#/components/schemas/{name}"
@@ -52,6 +54,10 @@ def build_openapi(issuer: str) -> JsonObject:
     paths: JsonObject = {}
     for row in ROWS:
         paths.setdefault(row.path, {})[row.method.lower()] = _operation(row)
+    # The metadata stand at the root of the host, with the path of the issuer behind them (RFC 8414 §3).
+    issuer_path = urlsplit(issuer).path
+    (metadata_path,) = metadata_paths(issuer_path)
+    paths[metadata_path] = {"servers": [{"url": issuer.removesuffix(issuer_path)}]} | paths.pop(METADATA.path)
     return {
         "openapi": "3.1.0",
         "info": {"title": "authsvc", "version": __version__},
@@ -97,8 +103,8 @@ def _success(row: Row) -> JsonObject:
     if row.gives is None:
         return {"description": "Done"}
     if isinstance(row.gives, str):
-        return {"description": row.gives, "content": {"application/json": {"schema": {"type": "object"}}}}
-    return {"description": "Done", "content": {"application/json": {"schema": _schema(row.gives)}}}
+        return {"description": row.gives, "content": {row.media_type: {"schema": {"type": "object"}}}}
+    return {"description": "Done", "content": {row.media_type: {"schema": _schema(row.gives)}}}
 
 
 def _error(renderer: Renderer) -> JsonObject:

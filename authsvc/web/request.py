@@ -1,5 +1,6 @@
 """Reading requests: bodies with a limit, forms, JSON, bearer tokens."""
 
+import re
 from typing import TypedDict, TypeVar
 
 import msgspec
@@ -20,6 +21,10 @@ from authsvc.models import AccessToken
 from authsvc.protocol.forms import Form, parse_form
 
 MAX_BODY_BYTES = 65_536
+
+_UTF_8 = frozenset({"", "charset=utf-8", 'charset="utf-8"'})
+# Where msgspec says a fault is, behind what it says of it; that may quote a name which the client made up.
+_PATH = re.compile(r" - at `\$((?:\.\w+|\[\.\.\.\])*)`\Z")
 
 Body = TypeVar("Body")
 
@@ -55,13 +60,28 @@ def find_header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
+def find_authorization(scope: Scope) -> str | None:
+    """The Authorization header.
+
+    Raises:
+        InvalidRequest: there are two: whoever stands in front of us may have looked at the other one (CLA-01).
+    """
+    found = [value for key, value in scope["headers"] if key == b"authorization"]
+    if len(found) > 1:
+        raise InvalidRequest("there is more than one Authorization header")
+    return str(found[0], "latin-1") if found else None
+
+
 async def read_body(request: Call) -> bytes:
     """The whole body.
 
     Raises:
         TooLarge: it is over 64 KiB; told by Content-Length where that is true, else counted.
+        UnsupportedMediaType: it is compressed; nothing is ever unpacked here (ATK-93).
         InvalidRequest: the client hung up in the middle.
     """
+    if (find_header(request.scope, b"content-encoding") or "identity").lower() != "identity":
+        raise UnsupportedMediaType("a compressed body is not read here")
     length = find_header(request.scope, b"content-length")
     if length is not None and (not length.isdecimal() or int(length[:12]) > MAX_BODY_BYTES):
         raise TooLarge("the body is over 64 KiB")
@@ -81,7 +101,7 @@ async def read_form(request: Call) -> Form:
     """The parameters of a form body. None may stand in the URL, where logs would keep them (CLA-05).
 
     Raises:
-        InvalidRequest, TooLarge.
+        InvalidRequest, TooLarge, UnsupportedMediaType.
     """
     if request.scope["query_string"]:
         raise InvalidRequest("parameters go into the body, not into the URL")
@@ -92,21 +112,23 @@ async def read_json(request: Call, kind: type[Body]) -> Body:
     """The body as a typed request.
 
     Raises:
-        UnsupportedMediaType: it is not called JSON.
+        UnsupportedMediaType: it is not called JSON, or JSON in another charset than UTF-8.
         Malformed: it is not JSON.
         InvalidValue: a member is missing, unknown, or of another type.
         TooLarge.
     """
-    media_type = (find_header(request.scope, b"content-type") or "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
+    content_type = (find_header(request.scope, b"content-type") or "").lower()
+    media_type, _, parameter = content_type.partition(";")
+    if media_type.strip() != "application/json" or parameter.strip() not in _UTF_8:
         raise UnsupportedMediaType("the content type must be application/json")
     body = await read_body(request)
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        text, _, path = str(error).partition(" - at `$")
-        pointer = path.rstrip("`").replace(".", "/").replace("[...]", "")
-        raise InvalidValue(text.replace("`", "'"), pointer=pointer) from None
+        path = _PATH.search(str(error))
+        text = _PATH.sub("", str(error)).replace("`", "'")
+        pointer = path[1].replace("[...]", "").replace(".", "/") if path else ""
+        raise InvalidValue(text, pointer=pointer) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Malformed("the body is not valid JSON") from None
 
@@ -115,10 +137,13 @@ def read_bearer_token(request: Call) -> str:
     """The access token of the Authorization header, and of nowhere else (RFC 6750 §2.1, BEA-02).
 
     Raises:
+        InvalidRequest: there is one in the URL, or there are two.
         MissingToken: no Bearer credentials came.
         InvalidToken: they are empty.
     """
-    scheme, _, token = (find_header(request.scope, b"authorization") or "").partition(" ")
+    if "access_token" in request.query_params:
+        raise InvalidRequest("an access token goes into the Authorization header, not into the URL")
+    scheme, _, token = (find_authorization(request.scope) or "").partition(" ")
     if scheme.lower() != "bearer":
         raise MissingToken("this needs an access token")
     token = token.strip(" ")
@@ -131,6 +156,6 @@ async def authorize_user(request: Call) -> AccessToken:
     """The guard of every endpoint for users.
 
     Raises:
-        MissingToken, InvalidToken, Forbidden, Unavailable.
+        InvalidRequest, MissingToken, InvalidToken, Forbidden, Unavailable.
     """
     return await flows_of(request).access.authorize_user(read_bearer_token(request))

@@ -11,6 +11,8 @@ _JSON = (b"content-type", b"application/json")
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
 NO_STORE: Headers = [(b"cache-control", b"no-store"), (b"pragma", b"no-cache")]
 ANY_ORIGIN = (b"access-control-allow-origin", b"*")
+_WITHOUT_CONTENT = frozenset({204, 304})
+"""A length must not be told here: in a 304 it would be the length of the document (RFC 9110 §8.6)."""
 
 
 class Answer:
@@ -24,7 +26,9 @@ class Answer:
         self.headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [*self.headers, _NO_SNIFF, (b"content-length", b"%d" % len(self.body))]
+        headers = [*self.headers, _NO_SNIFF]
+        if self.status not in _WITHOUT_CONTENT:
+            headers.append((b"content-length", b"%d" % len(self.body)))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else self.body})
 

@@ -1,5 +1,6 @@
 """Every route, on one screen."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -44,6 +45,8 @@ class Row:
     gives: type | str | None = None
     """A JSON body of this type, or of the RFC that is named."""
     status: int = 200
+    media_type: str = "application/json"
+    """Of what it gives."""
 
 
 JSON, PROBLEM = render_oauth, render_problem
@@ -65,7 +68,7 @@ API = (
     Row("POST", "/api/v1/me/logout-everywhere", me.log_out_everywhere, USER, PROBLEM, status=204),
 )
 DOCUMENTS = (
-    Row("GET", "/.well-known/jwks.json", wellknown.jwks, PUBLIC, PROBLEM, None, "RFC 7517 §5"),
+    Row("GET", "/.well-known/jwks.json", wellknown.jwks, PUBLIC, PROBLEM, None, "RFC 7517 §5", 200, wellknown.JWK_SET),
     Row("GET", "/openapi.json", wellknown.openapi, PUBLIC, PROBLEM, None, "OpenAPI 3.1"),
 )
 WELL_KNOWN = "/.well-known/oauth-authorization-server"
@@ -73,6 +76,15 @@ METADATA = Row("GET", WELL_KNOWN, wellknown.metadata, PUBLIC, PROBLEM, None, "RF
 # fmt: on
 
 ROWS = (*OAUTH, *API, *DOCUMENTS, METADATA)
+
+
+class _Exact(Route):
+    """A path and no other. Starlette's own pattern ends in `$`, and so it takes the path with a `%0A` behind it: past
+    whoever in front of us guards the path by its name (ATK-99)."""
+
+    def __init__(self, path: str, endpoint: Resource) -> None:
+        super().__init__(path, endpoint)
+        self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$") + r"\Z")
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,7 +95,7 @@ def build_router(issuer_path: str, lifespan: Callable[[Any], Any]) -> Router:
     """The routes, below the path of the issuer if it has one; the metadata where RFC 8414 §3 wants it."""
     placed = [(issuer_path + row.path, row) for row in (*OAUTH, *API, *DOCUMENTS)]
     placed += [(path, METADATA) for path in metadata_paths(issuer_path)]
-    routes = [Route(path, _resource([row for _, row in rows])) for path, rows in _by_path(placed)]
+    routes = [_Exact(path, _resource([row for _, row in rows])) for path, rows in _by_path(placed)]
     # No redirects for a slash too many: a 307 would send credentials on (GEN-12).
     return Router(routes, redirect_slashes=False, default=_not_found, lifespan=lifespan)
 

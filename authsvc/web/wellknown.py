@@ -6,6 +6,7 @@ from authsvc.web.request import Call, State, find_header, flows_of
 from authsvc.web.responses import Answer, public_document
 
 METADATA_MAX_AGE = 300
+JWK_SET = "application/jwk-set+json"
 
 
 async def metadata(request: Call) -> Answer:
@@ -26,7 +27,7 @@ async def jwks(request: Call) -> Answer:
         etag=ring.etag,
         max_age=_state(request)["jwks_max_age"],
         if_none_match=find_header(request.scope, b"if-none-match"),
-        media_type=b"application/jwk-set+json",
+        media_type=JWK_SET.encode("ascii"),
     )
 
 

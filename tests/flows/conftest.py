@@ -1,13 +1,42 @@
-"""A whole service for each test."""
+"""A whole service for each test, on a database that is empty."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from authsvc import wiring
+from authsvc.embedded import Stores
+from tests.flows.workers import Worker, cheap, workers_on
 from tests.house_of import House, house_on, settings_for
+from tests.stores import fresh_database
+from tests.tables.emptied import emptied
+
+
+@pytest.fixture(scope="package")
+def shared_database_url(stores: Stores, migrated_template: str) -> Iterator[str]:
+    with fresh_database(stores, migrated_template) as url:
+        yield url
+
+
+@pytest.fixture
+def database_url(shared_database_url: str) -> str:
+    return emptied(shared_database_url)
 
 
 @pytest.fixture
 async def house(database_url: str) -> AsyncIterator[House]:
     async with house_on(settings_for(database_url)) as house:
         yield house
+
+
+@pytest.fixture
+async def workers(database_url: str) -> AsyncIterator[list[Worker]]:
+    """Two workers of one deployment."""
+    async with workers_on(cheap(database_url)) as workers:
+        yield workers
+
+
+@pytest.fixture
+def no_refresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker reads the signing keys when it starts and when it is told to, but not every second."""
+    monkeypatch.setattr(wiring, "KEY_REFRESH_SECONDS", 3600)

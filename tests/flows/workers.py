@@ -1,0 +1,150 @@
+"""Workers of one deployment, spoken to below HTTP: flows on one database, under one clock."""
+
+import asyncio
+import json
+from base64 import urlsafe_b64decode
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from authsvc.errors import Forbidden, InvalidToken
+from authsvc.flows import Flows
+from authsvc.models import AuthMethod, GrantType
+from authsvc.protocol.accounts import LoginRequest, PasswordChangeRequest, RegistrationRequest
+from authsvc.protocol.client_auth import ClientCredentials
+from authsvc.protocol.clients import ClientRegistration
+from authsvc.protocol.introspection import INACTIVE, IntrospectionRequest
+from authsvc.protocol.revocation import RevocationRequest
+from authsvc.protocol.token_request import TokenRequest
+from authsvc.settings import Settings
+from tests.house_of import PASSWORD, FakeClock, flows_on, settings_for
+
+EMAIL = "ada@example.com"
+MINT = TokenRequest(GrantType.CLIENT_CREDENTIALS, scope=None, resources=())
+
+
+def cheap(database_url: str, **changes: Any) -> Settings:
+    """Settings under which a hash costs next to nothing, for what is not about hashing."""
+    hashing = {"password_hash_memory_kib": 8, "password_hash_passes": 1, "password_hash_queue": 1000}
+    return settings_for(database_url, **(hashing | changes))
+
+
+@dataclass(frozen=True)
+class Worker:
+    flows: Flows
+    clock: FakeClock
+    settings: Settings
+
+    # --- Clients
+
+    async def client(self, **registration: Any) -> ClientCredentials:
+        """The credentials of a new client that may mint tokens of its own and introspect any."""
+        asked: dict[str, Any] = {
+            "name": "a client",
+            "grant_types": (GrantType.CLIENT_CREDENTIALS,),
+            "introspection": "any",
+        }
+        client, secret = await self.flows.clients.create(ClientRegistration(**(asked | registration)))
+        return ClientCredentials(client.client_id, secret, AuthMethod.BASIC if secret else AuthMethod.NONE)
+
+    async def mint(self, who: ClientCredentials) -> str:
+        client = await self.flows.exchange.authenticate(who)
+        return (await self.flows.exchange.exchange(client, MINT)).access_token
+
+    async def is_active(self, who: ClientCredentials, token: str) -> bool:
+        answer = await self.flows.introspection.introspect(who, IntrospectionRequest(token))
+        active = bool(json.loads(answer)["active"])
+        assert active or answer == INACTIVE
+        return active
+
+    async def revoke(self, who: ClientCredentials, token: str) -> None:
+        await self.flows.revocation.revoke(who, RevocationRequest(token))
+
+    # --- Users
+
+    async def register(self, email: str = EMAIL, password: str = PASSWORD) -> str:
+        return (await self.flows.registration.register(RegistrationRequest(email=email, password=password))).sub
+
+    async def log_in(self, email: str = EMAIL, password: str = PASSWORD, **more: str) -> str:
+        return (await self.flows.login.log_in(LoginRequest(email=email, password=password, **more))).access_token
+
+    async def log_out(self, token: str) -> None:
+        await self.flows.account.log_out(await self.flows.access.authorize_user(token))
+
+    async def log_out_everywhere(self, token: str) -> None:
+        await self.flows.account.log_out_everywhere(await self.flows.access.authorize_user(token))
+
+    async def change_password(self, token: str, new: str, current: str = PASSWORD) -> str:
+        request = PasswordChangeRequest(current_password=current, new_password=new)
+        known = await self.flows.access.authorize_user(token)
+        return (await self.flows.account.change_password(known, request)).access_token
+
+    async def is_let_in(self, token: str) -> bool:
+        """By the guard of the service's own API."""
+        try:
+            await self.flows.access.authorize_user(token)
+        except (InvalidToken, Forbidden):
+            return False
+        return True
+
+
+@asynccontextmanager
+async def worker_on(settings: Settings, clock: FakeClock | None = None) -> AsyncIterator[Worker]:
+    clock = clock or FakeClock()
+    async with flows_on(settings, clock) as flows:
+        yield Worker(flows, clock, settings)
+
+
+@asynccontextmanager
+async def workers_on(settings: Settings, many: int = 2) -> AsyncIterator[list[Worker]]:
+    """Workers under one clock."""
+    clock = FakeClock()
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(worker_on(settings, clock)) for _ in range(many)]
+
+
+async def sql(database_url: str, query: str, *values: object) -> Any:
+    """The first value that a statement returns, on a connection of its own."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        return await connection.fetchval(query, *values)
+    finally:
+        await connection.close()
+
+
+async def contents(database_url: str) -> dict[str, str]:
+    """A digest of every row of every table."""
+    tables = await sql(
+        database_url, "SELECT array_agg(tablename ORDER BY tablename) FROM pg_tables WHERE schemaname = 'auth'"
+    )
+    digest = "SELECT count(*) || ' ' || coalesce(md5(string_agg(t::text, ',' ORDER BY t::text)), '') FROM auth.{} t"
+    return {table: await sql(database_url, digest.format(table)) for table in tables}
+
+
+async def count(database_url: str, table: str) -> int:
+    return int(await sql(database_url, f"SELECT count(*) FROM auth.{table}"))
+
+
+def segment(token: str, number: int) -> dict[str, Any]:
+    """The header (0) or the claims (1) of a token."""
+    text = token.split(".")[number]
+    found: dict[str, Any] = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    return found
+
+
+def kid_of(token: str) -> str:
+    return str(segment(token, 0)["kid"])
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    return segment(token, 1)
+
+
+async def active_everywhere(workers: Iterable[Worker], who: ClientCredentials, token: str) -> bool:
+    """What all workers say of a token; they must not differ."""
+    told = set(await asyncio.gather(*(worker.is_active(who, token) for worker in workers)))
+    assert len(told) == 1, "the workers do not agree"
+    return told.pop()

@@ -1,0 +1,161 @@
+"""`auth.clients`, on a real PostgreSQL."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from authsvc.models import AuthMethod, GrantType, IntrospectionRight
+from authsvc.protocol.revocation import client_mark
+from authsvc.tables import clients, revocations
+from authsvc.tables.db import Database
+from tests.tables.rows import LATER, NOW, a_client, insert_pair, open_session
+
+
+@pytest.mark.parametrize("method", [None, *AuthMethod])
+@pytest.mark.parametrize("right", IntrospectionRight)
+async def test_a_client_comes_back_as_it_went_in(
+    db: Database, method: AuthMethod | None, right: IntrospectionRight
+) -> None:
+    client = a_client(
+        auth_method=method,
+        introspection=right,
+        secret_digests=(b"\x00" * 32, b"\xff" * 32),
+        scope=("z", "a", "m"),
+        audiences=("https://z.example", "https://a.example"),
+        serves=frozenset({"https://1.example", "https://2.example"}),
+        disabled_at=NOW,
+    )
+    await clients.insert_client(db, client)
+    assert await clients.find_client(db, client.client_id) == client
+
+
+async def test_a_client_with_nothing_comes_back_with_nothing(db: Database) -> None:
+    client = a_client(
+        secret_digests=(), grant_types=frozenset(), scope=(), audiences=(), serves=frozenset(), first_party=False
+    )
+    await clients.insert_client(db, client)
+    assert await clients.find_client(db, client.client_id) == client
+
+
+async def test_every_grant_type_is_kept(db: Database) -> None:
+    client = a_client(grant_types=frozenset(GrantType))
+    await clients.insert_client(db, client)
+    assert await clients.find_client(db, client.client_id) == client
+
+
+async def test_the_built_in_client_is_public_and_first_party_and_has_no_secret(db: Database) -> None:
+    client = await clients.find_client(db, "first-party")
+    assert client is not None
+    assert client.is_public
+    assert client.first_party
+    assert client.secret_digests == ()
+    assert client.grant_types == frozenset()
+    assert client.introspection is IntrospectionRight.OWN
+
+
+async def test_the_number_of_a_client_comes_with_it(db: Database) -> None:
+    client, other = a_client(), a_client()
+    mark = client_mark(client.client_id)
+    await clients.insert_client(db, client)
+    await clients.insert_client(db, other)
+    assert await clients.find_client_with_generation(db, client.client_id, mark) == (client, 0)
+    number = await revocations.raise_generation(db, mark, now=NOW, expires_at=LATER)
+    assert await clients.find_client_with_generation(db, client.client_id, mark) == (client, number)
+    assert await clients.find_client_with_generation(db, other.client_id, client_mark(other.client_id)) == (other, 0)
+    assert await clients.find_client_with_generation(db, "cli_nobody", mark) is None
+
+
+async def test_row_and_number_are_of_one_instant(db: Database) -> None:
+    """Read one after the other, an old row could come with a new number: a token minted of it would outlive the
+    change."""
+    client = a_client()
+    mark = client_mark(client.client_id)
+    await clients.insert_client(db, client)
+    over = asyncio.Event()
+
+    async def disable_and_enable() -> None:
+        for turn in range(60):
+            async with db.transaction() as tx:
+                await clients.update_disabled(tx, client.client_id, NOW + timedelta(seconds=turn))
+                await revocations.raise_generation(tx, mark, now=NOW, expires_at=LATER)
+        over.set()
+
+    async def read() -> set[tuple[int, int]]:
+        seen = set()
+        while not over.is_set():
+            found = await clients.find_client_with_generation(db, client.client_id, mark)
+            assert found is not None
+            if found[0].disabled_at is not None:
+                seen.add(((found[0].disabled_at - NOW).seconds, found[1]))
+        return seen
+
+    first, second, _ = await asyncio.gather(read(), read(), disable_and_enable())
+    base = int(NOW.timestamp())
+    assert len(first | second) > 10
+    assert all(number == base + turn for turn, number in first | second)
+
+
+async def test_nobody_is_found_where_nobody_is(db: Database) -> None:
+    for text in ("cli_nobody", "", "%", "_", "first-part_", "' OR 1=1--"):
+        assert await clients.find_client(db, text) is None
+
+
+async def test_clients_are_listed_in_the_order_they_were_made(db: Database) -> None:
+    late = a_client(created_at=NOW.replace(year=2098))
+    early = a_client(created_at=NOW.replace(year=2097))
+    for client in (late, early):
+        await clients.insert_client(db, client)
+    listed = await clients.list_clients(db)
+    assert listed[-2:] == [early, late]
+    assert [client.client_id for client in listed[:-2]] == ["first-party"]
+
+
+async def test_a_client_is_disabled_and_enabled(db: Database) -> None:
+    client, other = a_client(), a_client()
+    await clients.insert_client(db, client)
+    await clients.insert_client(db, other)
+    assert await clients.update_disabled(db, client.client_id, NOW)
+    assert await clients.find_client(db, client.client_id) == replace(client, disabled_at=NOW)
+    assert await clients.update_disabled(db, client.client_id, None)
+    assert await clients.find_client(db, client.client_id) == client
+    assert await clients.find_client(db, other.client_id) == other
+    assert not await clients.update_disabled(db, "cli_nobody", NOW)
+
+
+async def test_the_secrets_of_one_client_are_replaced(db: Database) -> None:
+    client, other = a_client(), a_client()
+    await clients.insert_client(db, client)
+    await clients.insert_client(db, other)
+    assert await clients.update_secrets(db, client.client_id, (b"new" * 10,))
+    assert await clients.find_client(db, client.client_id) == replace(client, secret_digests=(b"new" * 10,))
+    assert await clients.find_client(db, other.client_id) == other
+    assert not await clients.update_secrets(db, "cli_nobody", (b"new",))
+
+
+async def test_a_deleted_client_takes_its_sessions_along(db: Database) -> None:
+    user, client = await insert_pair(db)
+    other = a_client()
+    await clients.insert_client(db, other)
+    assert await open_session(db, "gone", user, client)
+    assert await open_session(db, "stays", user, other)
+    assert await clients.delete_client(db, client.client_id)
+    assert await clients.find_client(db, client.client_id) is None
+    assert [row["sid"] for row in await db.fetch("SELECT sid FROM auth.sessions")] == ["stays"]
+    assert not await clients.delete_client(db, client.client_id)
+
+
+async def test_a_client_id_is_never_two_clients(db: Database) -> None:
+    client = a_client()
+    await clients.insert_client(db, client)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await clients.insert_client(db, replace(client, name="another"))
+
+
+async def test_a_nul_is_a_fault_and_not_an_outage(db: Database) -> None:
+    with pytest.raises(asyncpg.DataError):
+        await clients.find_client_with_generation(db, "a\0b", "c:a\0b")
+    with pytest.raises(asyncpg.DataError):
+        await clients.insert_client(db, a_client(name="a\0b"))

@@ -1,0 +1,250 @@
+"""`auth.sessions`, on a real PostgreSQL: one statement decides whether a session opens."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from authsvc.models import Client, Generations, Session, User
+from authsvc.protocol.revocation import EVERYTHING, client_mark, user_mark
+from authsvc.tables import clients, revocations, sessions, users
+from authsvc.tables.db import Database, Transaction
+from tests.tables.rows import HASH, LATER, NOW, insert_pair, open_session, until_somebody_waits
+
+Row = dict[str, Any]
+
+
+async def row_of(db: Database, sid: str) -> Row:
+    return dict(await db.fetchrow("SELECT gen_user, ended_at FROM auth.sessions WHERE sid = $1", sid))
+
+
+async def count_of(db: Database) -> int:
+    return int(await db.fetchval("SELECT count(*) FROM auth.sessions"))
+
+
+# --- Opening
+
+
+async def test_a_session_opens_with_what_it_was_asked_for(db: Database) -> None:
+    user, client = await insert_pair(db)
+    session = await open_session(db, "sid", user, client, methods=("pwd", "otp"))
+    assert session == Session(
+        sid="sid",
+        sub=user.sub,
+        client_id=client.client_id,
+        generations=Generations(user=0, client=0, everything=0),
+        methods=("pwd", "otp"),
+        authenticated_at=NOW,
+        expires_at=LATER,
+    )
+    assert await row_of(db, "sid") == {"gen_user": 0, "ended_at": None}
+
+
+async def test_a_session_carries_the_three_numbers_of_its_instant(db: Database) -> None:
+    user, client = await insert_pair(db)
+    numbers = [
+        await revocations.raise_generation(db, mark, now=NOW + timedelta(seconds=at), expires_at=LATER)
+        for at, mark in enumerate((user_mark(user.sub), client_mark(client.client_id), EVERYTHING))
+    ]
+    session = await open_session(db, "sid", user, client)
+    assert session is not None
+    assert session.generations == Generations(user=numbers[0], client=numbers[1], everything=numbers[2])
+    assert len(set(numbers)) == 3
+
+
+async def _disable_user(db: Any, user: User, _: Client) -> None:
+    await users.update_disabled(db, user.sub, NOW)
+
+
+async def _disable_client(db: Any, _: User, client: Client) -> None:
+    await clients.update_disabled(db, client.client_id, NOW)
+
+
+async def _change_password(db: Any, user: User, _: Client) -> None:
+    await users.update_password_hash(db, user.sub, old=HASH, new="new")
+
+
+async def _take_the_password_away(db: Any, user: User, _: Client) -> None:
+    await db.execute("UPDATE auth.users SET password_hash = NULL WHERE sub = $1", user.sub)
+
+
+async def _delete_user(db: Any, user: User, _: Client) -> None:
+    await users.delete_user(db, user.sub)
+
+
+async def _delete_client(db: Any, _: User, client: Client) -> None:
+    await clients.delete_client(db, client.client_id)
+
+
+CHANGES = [_disable_user, _disable_client, _change_password, _take_the_password_away, _delete_user, _delete_client]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_no_session_opens_after_a_change_that_forbids_it(db: Database, change: Any) -> None:
+    user, client = await insert_pair(db)
+    await change(db, user, client)
+    assert await open_session(db, "sid", user, client) is None
+    assert await count_of(db) == 0
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_no_session_opens_past_a_change_that_is_being_committed(db: Database, change: Any) -> None:
+    """FLT-42. The change is made and not committed when the session is asked for, so its row looks as it did before."""
+    user, client = await insert_pair(db)
+    async with db.transaction() as tx:
+        await change(tx, user, client)
+        opening = asyncio.create_task(open_session(db, "sid", user, client))
+        await until_somebody_waits(db)
+    assert await opening is None
+    assert await count_of(db) == 0
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_session_opens_past_a_change_that_is_rolled_back(db: Database, change: Any) -> None:
+    user, client = await insert_pair(db)
+    opening = None
+    with pytest.raises(LookupError):
+        async with db.transaction() as tx:
+            await change(tx, user, client)
+            opening = asyncio.create_task(open_session(db, "sid", user, client))
+            await until_somebody_waits(db)
+            raise LookupError
+    assert opening is not None
+    assert await opening is not None
+
+
+async def test_who_ends_the_sessions_of_a_user_misses_none_that_was_opening(db: Database) -> None:
+    """The session is inserted and not committed when the others are ended: it would be there a moment later, alive."""
+    user, client = await insert_pair(db)
+
+    async def end_all() -> None:
+        async with db.transaction() as tx:
+            await users.lock_user(tx, user.sub)
+            await sessions.end_sessions_of_user(tx, user.sub, LATER)
+
+    async with db.transaction() as tx:
+        assert await open_session(tx, "sid", user, client)
+        ending = asyncio.create_task(end_all())
+        await until_somebody_waits(db)
+    await ending
+    assert (await row_of(db, "sid"))["ended_at"] == LATER
+
+
+async def test_a_session_that_opens_while_the_user_is_being_ended_everywhere_has_the_old_number(db: Database) -> None:
+    user, client = await insert_pair(db)
+    async with db.transaction() as tx:
+        await users.lock_user(tx, user.sub)
+        await sessions.end_sessions_of_user(tx, user.sub, NOW)
+        number = await revocations.raise_generation(tx, user_mark(user.sub), now=NOW, expires_at=LATER)
+        opening = asyncio.create_task(open_session(db, "sid", user, client))
+        await until_somebody_waits(db)
+    session = await opening
+    assert session is not None
+    assert session.generations.user is not None
+    assert session.generations.user < number
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sub": "usr_nobody"},
+        {"client_id": "cli_nobody"},
+        {"password_hash": "another"},
+        {"password_hash": ""},
+        {"password_hash": None},
+        {"sub": "%"},
+    ],
+)
+async def test_no_session_opens_for_a_stranger(db: Database, wrong: Row) -> None:
+    user, client = await insert_pair(db)
+    assert await open_session(db, "sid", user, client, **wrong) is None
+    assert await count_of(db) == 0
+
+
+async def test_a_user_without_a_password_opens_no_session_by_one(db: Database) -> None:
+    user, client = await insert_pair(db)
+    await _take_the_password_away(db, user, client)
+    for text in ("", None):
+        assert await open_session(db, "sid", user, client, password_hash=text) is None
+
+
+# --- Ending
+
+
+async def test_a_session_ends_once(db: Database) -> None:
+    user, client = await insert_pair(db)
+    for sid in ("a", "b"):
+        await open_session(db, sid, user, client)
+    await sessions.end_session(db, "a", NOW)
+    await sessions.end_session(db, "a", LATER)
+    await sessions.end_session(db, "nobody", NOW)
+    assert (await row_of(db, "a"))["ended_at"] == NOW
+    assert (await row_of(db, "b"))["ended_at"] is None
+
+
+async def test_all_sessions_of_a_user_end_but_for_the_one_to_keep(db: Database) -> None:
+    user, client = await insert_pair(db)
+    other, other_client = await insert_pair(db)
+    for sid in ("a", "b", "c"):
+        await open_session(db, sid, user, client)
+    await open_session(db, "other", other, other_client)
+    await sessions.end_sessions_of_user(db, user.sub, NOW, keep="b")
+    assert [(await row_of(db, sid))["ended_at"] for sid in ("a", "b", "c", "other")] == [NOW, None, NOW, None]
+    await sessions.end_sessions_of_user(db, user.sub, LATER)
+    assert [(await row_of(db, sid))["ended_at"] for sid in ("a", "b", "c", "other")] == [NOW, LATER, NOW, None]
+
+
+async def test_the_session_of_another_user_cannot_be_kept(db: Database) -> None:
+    user, client = await insert_pair(db)
+    other, _ = await insert_pair(db)
+    await open_session(db, "a", user, client)
+    await open_session(db, "other", other, client)
+    await sessions.end_sessions_of_user(db, user.sub, NOW, keep="other")
+    assert (await row_of(db, "a"))["ended_at"] == NOW
+    assert (await row_of(db, "other"))["ended_at"] is None
+
+
+# --- Carrying over
+
+
+async def test_a_live_session_is_carried_over_a_raised_number(db: Database) -> None:
+    user, client = await insert_pair(db)
+    await open_session(db, "a", user, client)
+    await open_session(db, "b", user, client)
+    carried = await sessions.update_user_generation(db, "a", 7, NOW)
+    assert carried is not None
+    assert carried.generations == Generations(user=7, client=0, everything=0)
+    assert (await row_of(db, "a"))["gen_user"] == 7
+    assert (await row_of(db, "b"))["gen_user"] == 0
+
+
+@pytest.mark.parametrize("after", [timedelta(0), timedelta(microseconds=1), timedelta(days=9)])
+async def test_a_session_whose_time_is_over_is_not_carried_over(db: Database, after: timedelta) -> None:
+    user, client = await insert_pair(db)
+    await open_session(db, "a", user, client)
+    assert await sessions.update_user_generation(db, "a", 7, LATER + after) is None
+    assert (await row_of(db, "a"))["gen_user"] == 0
+
+
+async def test_a_session_that_has_ended_is_not_carried_over(db: Database) -> None:
+    user, client = await insert_pair(db)
+    await open_session(db, "a", user, client)
+    await sessions.end_session(db, "a", NOW)
+    assert await sessions.update_user_generation(db, "a", 7, NOW) is None
+    assert await sessions.update_user_generation(db, "nobody", 7, NOW) is None
+
+
+async def test_a_session_that_ends_at_the_same_moment_is_not_carried_over(db: Database) -> None:
+    user, client = await insert_pair(db)
+    await open_session(db, "a", user, client)
+
+    async def carry() -> Session | None:
+        return await sessions.update_user_generation(db, "a", 7, NOW)
+
+    tx: Transaction
+    async with db.transaction() as tx:
+        await sessions.end_session(tx, "a", NOW)
+        carrying = asyncio.create_task(carry())
+        await until_somebody_waits(db)
+    assert await carrying is None

@@ -1,0 +1,342 @@
+"""The metadata and the keys (spec: MET-*, JWP-*, JWK-*, ATK-86, ATK-87)."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import httpx2
+import jwt
+import pytest
+
+from authsvc.models import GrantType
+from tests.house_of import ISSUER, House, house_on, settings_for
+from tests.web.answers import check_oauth_error
+from tests.web.forging import claims_of
+
+METADATA = "/.well-known/oauth-authorization-server"
+JWKS = "/.well-known/jwks.json"
+DOCUMENTS = pytest.mark.parametrize(
+    ("path", "media_type"),
+    [(METADATA, "application/json"), (JWKS, "application/jwk-set+json"), ("/openapi.json", "application/json")],
+)
+TENANT = "https://auth.example:8443/tenant/one"
+
+
+@pytest.fixture(scope="module")
+async def metadata(shared: House) -> dict[str, Any]:
+    document: dict[str, Any] = (await shared.http.get(METADATA)).json()
+    return document
+
+
+@pytest.fixture(scope="module")
+async def tenant(shared_database_url: str) -> AsyncIterator[House]:
+    """A service whose issuer has a path, beside the other on the same stores."""
+    async with house_on(settings_for(shared_database_url, issuer=TENANT)) as house:
+        yield house
+
+
+# --- How they are given
+
+
+@DOCUMENTS
+async def test_a_document_is_for_everybody_and_may_be_kept(shared: House, path: str, media_type: str) -> None:
+    # MET-03, MET-09, JWP-01, JWP-02
+    answer = await shared.http.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == media_type
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "access-control-allow-credentials" not in answer.headers
+    assert answer.headers["cache-control"] == "public, max-age=300"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["etag"].startswith('"')
+    assert "pragma" not in answer.headers
+
+
+@DOCUMENTS
+async def test_head_answers_as_get_does_without_the_body(shared: House, path: str, media_type: str) -> None:  # MET-03
+    got, head = await shared.http.get(path), await shared.http.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert {**head.headers, "x-request-id": ""} == {**got.headers, "x-request-id": ""}
+    assert int(head.headers["content-length"]) == len(got.content)
+
+
+@DOCUMENTS
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("value", ["{etag}", "W/{etag}", '"other", {etag}', '{etag} , "other"', "*", 'W/"x",W/{etag}'])
+async def test_who_has_it_already_is_told_so(
+    shared: House, path: str, media_type: str, method: str, value: str
+) -> None:  # MET-09
+    etag = (await shared.http.get(path)).headers["etag"]
+    answer = await shared.http.request(method, path, headers={"if-none-match": value.format(etag=etag)})
+    assert (answer.status_code, answer.content) == (304, b"")
+    assert answer.headers["etag"] == etag
+    assert answer.headers["cache-control"] == "public, max-age=300"
+    assert answer.headers["access-control-allow-origin"] == "*"
+    # RFC 9110 §8.6: there is none, or it is the length of the document.
+    assert "content-length" not in answer.headers
+
+
+@DOCUMENTS
+@pytest.mark.parametrize("value", ['"other"', "{bare}", "", '""', "{etag}x", "x{etag}"])
+async def test_who_has_another_is_given_this_one(shared: House, path: str, media_type: str, value: str) -> None:
+    etag = (await shared.http.get(path)).headers["etag"]
+    header = value.format(etag=etag, bare=etag.strip('"'))
+    answer = await shared.http.get(path, headers={"if-none-match": header})
+    assert answer.status_code == 200
+    assert answer.content
+
+
+@DOCUMENTS
+async def test_no_header_of_a_request_gets_into_a_document(shared: House, path: str, media_type: str) -> None:
+    # GEN-01, ATK-86
+    plain = await shared.http.get(path)
+    evil = "evil.example"
+    for headers in (
+        {"host": evil},
+        {"x-forwarded-host": evil},
+        {"x-forwarded-proto": "https", "x-forwarded-port": "1"},
+        {"x-forwarded-prefix": "/evil.example"},
+        {"forwarded": f"host={evil};proto=https"},
+        {"x-original-url": "/evil.example", "x-rewrite-url": "/evil.example"},
+        {"origin": f"https://{evil}"},
+    ):
+        answer = await shared.http.get(path, headers=headers)
+        assert (answer.status_code, answer.content) == (200, plain.content)
+        assert evil not in str(answer.headers)
+        assert answer.headers["access-control-allow-origin"] == "*"
+
+
+async def test_no_header_of_a_request_gets_into_a_token(shared: House) -> None:  # GEN-01, ATK-86
+    client = await shared.client()
+    headers = {"host": "evil.example", "x-forwarded-host": "evil.example", "forwarded": "host=evil.example"}
+    form = {"grant_type": "client_credentials"}
+    answer = await shared.http.post("/oauth2/token", data=form, auth=shared.basic(client), headers=headers)
+    claims = claims_of(answer.json()["access_token"])
+    assert (claims["iss"], claims["aud"]) == (ISSUER, f"{ISSUER}/resources")
+
+
+# --- What the metadata say
+
+
+async def test_the_metadata_say_what_is_built_and_nothing_empty(metadata: dict[str, Any]) -> None:  # MET-04, MET-06
+    assert metadata == {
+        "issuer": ISSUER,
+        "token_endpoint": f"{ISSUER}/oauth2/token",
+        "introspection_endpoint": f"{ISSUER}/oauth2/introspect",
+        "revocation_endpoint": f"{ISSUER}/oauth2/revoke",
+        "jwks_uri": f"{ISSUER}{JWKS}",
+        "grant_types_supported": ["client_credentials"],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+    }
+    assert all(value for value in metadata.values())
+
+
+async def test_the_issuer_is_the_one_of_the_tokens(shared: House, metadata: dict[str, Any]) -> None:  # MET-04, MET-07
+    client = await shared.client()
+    token = await shared.token(client)
+    assert claims_of(token)["iss"] == metadata["issuer"] == (await shared.introspect(client, token))["iss"]
+
+
+async def test_every_endpoint_that_is_named_is_there(shared: House, metadata: dict[str, Any]) -> None:  # MET-11
+    for name, url in metadata.items():
+        if name.endswith("_endpoint"):
+            assert (await shared.http.get(url)).headers["allow"] == "POST"
+        if name.endswith("_uri"):
+            assert (await shared.http.get(url)).status_code == 200
+
+
+Attempt = Callable[[House, str], Awaitable[httpx2.Response]]
+
+
+async def use_grant(house: House, grant: str) -> httpx2.Response:
+    client = await house.client(grant_types=tuple(GrantType))
+    everything = {"code": "x", "refresh_token": "x", "username": "x", "password": "x", "assertion": "x"}
+    return await house.http.post("/oauth2/token", data={"grant_type": grant} | everything, auth=house.basic(client))
+
+
+def use_method(path: str) -> Attempt:
+    """Authenticate at this endpoint by this method, with a client that has whatever the method needs."""
+
+    async def attempt(house: House, method: str) -> httpx2.Response:
+        form = {"grant_type": "client_credentials", "token": "x"}
+        client_id, secret = house.basic(await house.client())
+        match method:
+            case "client_secret_basic":
+                return await house.http.post(path, data=form, auth=(client_id, secret))
+            case "client_secret_post":
+                return await house.http.post(path, data=form | {"client_id": client_id, "client_secret": secret})
+            case "none":
+                public = await house.client(public=True)
+                return await house.http.post(path, data=form | {"client_id": public.client_id})
+            case "Bearer":
+                headers = {"authorization": f"Bearer {await house.token(await house.client())}"}
+                return await house.http.post(path, data=form, headers=headers)
+            case "client_secret_jwt" | "private_key_jwt":
+                kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+                claims = {"iss": client_id, "sub": client_id, "aud": ISSUER, "exp": house.clock.unix() + 60, "jti": "x"}
+                assertion = {
+                    "client_assertion_type": kind,
+                    "client_assertion": jwt.encode(claims, secret, algorithm="HS256"),
+                }
+                return await house.http.post(path, data=form | {"client_id": client_id} | assertion)
+        return await house.http.post(path, data=form | {"client_id": client_id})
+
+    return attempt
+
+
+METHODS = {
+    "client_secret_basic",
+    "client_secret_post",
+    "none",
+    "Bearer",
+    "client_secret_jwt",
+    "private_key_jwt",
+    "tls_client_auth",
+    "self_signed_tls_client_auth",
+}
+GRANTS = {
+    "client_credentials",
+    "authorization_code",
+    "refresh_token",
+    "implicit",
+    "password",
+    "urn:ietf:params:oauth:grant-type:device_code",
+    "urn:ietf:params:oauth:grant-type:jwt-bearer",
+    "urn:ietf:params:oauth:grant-type:token-exchange",
+    "urn:openid:params:grant-type:ciba",
+}
+# Every list of the metadata: how its values are tried, and all there are to try, most of them not built here.
+TRIALS: dict[str, tuple[Attempt, set[str]]] = {
+    "grant_types_supported": (use_grant, GRANTS),
+    "token_endpoint_auth_methods_supported": (use_method("/oauth2/token"), METHODS),
+    "introspection_endpoint_auth_methods_supported": (use_method("/oauth2/introspect"), METHODS),
+    "revocation_endpoint_auth_methods_supported": (use_method("/oauth2/revoke"), METHODS),
+}
+
+
+@pytest.mark.parametrize("member", TRIALS)
+async def test_what_is_advertised_works_and_what_is_not_is_refused(
+    shared: House, metadata: dict[str, Any], member: str
+) -> None:  # MET-11
+    attempt, values = TRIALS[member]
+    assert set(metadata[member]) < values
+    for value in values:
+        answer = await attempt(shared, value)
+        if value in metadata[member]:
+            assert answer.status_code == 200, (value, answer.text)
+        else:
+            assert answer.status_code in {400, 401}, value
+            check_oauth_error(answer, answer.status_code, answer.json()["error"])
+
+
+async def test_there_is_a_trial_for_every_list_that_is_advertised(metadata: dict[str, Any]) -> None:  # MET-11
+    assert {name for name, value in metadata.items() if isinstance(value, list)} == TRIALS.keys()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/.well-known/openid-configuration",
+        "/.well-known/webfinger",
+        "/.well-known/oauth-protected-resource",
+        "/.well-known/",
+        "/oauth2/authorize",
+        "/oauth2/register",
+        "/oauth2/userinfo",
+    ],
+)
+async def test_what_is_not_built_is_not_there(shared: House, path: str) -> None:  # MET-11, WFG-01
+    assert (await shared.http.get(path)).status_code == 404
+
+
+async def test_the_metadata_of_an_issuer_with_a_path_stand_where_the_rfc_wants_them(tenant: House) -> None:  # MET-01
+    origin = "https://auth.example:8443"
+    document = (await tenant.http.get(f"{origin}{METADATA}/tenant/one")).json()
+    assert document["issuer"] == TENANT
+    assert {name: value for name, value in document.items() if name.endswith(("_endpoint", "_uri"))} == {
+        "token_endpoint": f"{TENANT}/oauth2/token",
+        "introspection_endpoint": f"{TENANT}/oauth2/introspect",
+        "revocation_endpoint": f"{TENANT}/oauth2/revoke",
+        "jwks_uri": f"{TENANT}{JWKS}",
+    }
+    for elsewhere in (METADATA, f"{METADATA}/tenant", f"{METADATA}/tenant/one/", f"/tenant/one{METADATA}"):
+        assert (await tenant.http.get(f"{origin}{elsewhere}")).status_code == 404
+    for elsewhere in (JWKS, "/oauth2/token", "/openapi.json", "/tenant/oauth2/token"):
+        assert (await tenant.http.get(f"{origin}{elsewhere}")).status_code == 404
+    client = await tenant.client()
+    token = await tenant.token(client)
+    assert claims_of(token)["iss"] == TENANT
+    assert (await tenant.introspect(client, token))["iss"] == TENANT
+
+
+async def test_two_issuers_on_the_same_keys_do_not_take_each_others_tokens(shared: House, tenant: House) -> None:
+    client = await shared.client(introspection="any")  # ATK-19, ATK-20
+    tenant.credentials |= shared.credentials
+    for here, there in ((shared, tenant), (tenant, shared)):
+        token = await here.token(client)
+        assert (await here.introspect(client, token))["active"] is True
+        assert await there.introspect(client, token) == {"active": False}
+        revoked = await there.http.post("/oauth2/revoke", data={"token": token}, auth=there.basic(client))
+        assert revoked.status_code == 200
+        assert (await here.introspect(client, token))["active"] is True
+
+
+# --- The keys
+
+PRIVATE = {"d", "p", "q", "dp", "dq", "qi", "oth", "k", "r", "t"}
+MEMBERS = {
+    "ES256": {"kty", "use", "alg", "kid", "crv", "x", "y"},
+    "RS256": {"kty", "use", "alg", "kid", "n", "e"},
+    "Ed25519": {"kty", "use", "alg", "kid", "crv", "x"},
+}
+
+
+@pytest.mark.parametrize("algorithm", MEMBERS)
+async def test_keys_of_every_kind_are_shown_without_their_private_half(database_url: str, algorithm: str) -> None:
+    # JWK-01 to JWK-03, JWP-03, JWP-04, ATK-87
+    async with house_on(settings_for(database_url, access_token_algorithm=algorithm)) as house:
+        document = (await house.http.get(JWKS)).json()
+        assert document.keys() == {"keys"}
+        assert len({key["kid"] for key in document["keys"]}) == len(document["keys"]) == 2  # active and next
+        for key in document["keys"]:
+            assert key.keys() == MEMBERS[algorithm]
+            assert PRIVATE.isdisjoint(key)
+            assert (key["use"], key["alg"]) == ("sig", algorithm)
+        # And they verify, for somebody who has nothing but this document.
+        client = await house.client()
+        token = await house.token(client)
+        header = jwt.get_unverified_header(token)
+        assert header["alg"] == algorithm
+        jwk = next(key for key in document["keys"] if key["kid"] == header["kid"])
+        key = jwt.PyJWK({**jwk, "alg": "EdDSA"} if algorithm == "Ed25519" else jwk).key
+        signing_input, _, _ = token.rpartition(".")
+        implementation = jwt.get_algorithm_by_name({"Ed25519": "EdDSA"}.get(algorithm, algorithm))
+        signature = jwt.utils.base64url_decode(token.rpartition(".")[2])
+        assert implementation.verify(signing_input.encode(), key, signature)
+        assert (await house.introspect(client, token))["active"] is True
+
+
+async def test_the_document_changes_when_the_keys_do_and_only_then(house: House) -> None:  # JWP-02, MET-09
+    first, again = await house.http.get(JWKS), await house.http.get(JWKS)
+    await house.flows.keys.refresh()
+    third = await house.http.get(JWKS)
+    assert first.headers["etag"] == again.headers["etag"] == third.headers["etag"]
+    assert first.content == third.content
+    await house.flows.keys.rotate()
+    changed = await house.http.get(JWKS, headers={"if-none-match": first.headers["etag"]})
+    assert changed.status_code == 200
+    assert changed.headers["etag"] != first.headers["etag"]
+    before, after = ({key["kid"] for key in each.json()["keys"]} for each in (first, changed))
+    assert before < after
+
+
+async def test_how_long_the_keys_may_be_kept_is_a_setting(database_url: str) -> None:  # MET-09
+    async with house_on(settings_for(database_url, jwks_max_age=60)) as house:
+        assert (await house.http.get(JWKS)).headers["cache-control"] == "public, max-age=60"
+        assert (await house.http.get(METADATA)).headers["cache-control"] == "public, max-age=300"
+
+
+async def test_workers_show_the_same_keys(shared: House) -> None:  # JWK-08
+    async with house_on(shared.settings) as other:
+        assert (await other.http.get(JWKS)).content == (await shared.http.get(JWKS)).content
