@@ -106,6 +106,9 @@ class Metrics:
             "authsvc_password_hash_queue_depth", "Password hashes being computed or waiting for their turn."
         )
 
+        self.refresh_reuse = counter(
+            "authsvc_refresh_reuse", "Refresh tokens that came back after they had been used: each ended its family."
+        )
         self._key_created = Gauge(
             "authsvc_signing_key_created_timestamp_seconds",
             "When the newest signing key of this algorithm and state was made; 0 where there is none any more.",

@@ -12,6 +12,7 @@ class GrantType(StrEnum):
     """The grant types a client can be allowed (RFC 6749 §1.3)."""
 
     CLIENT_CREDENTIALS = "client_credentials"
+    REFRESH_TOKEN = "refresh_token"  # noqa: S105 - a name
 
 
 class AuthMethod(StrEnum):
@@ -82,6 +83,25 @@ class Session:
     generations: Generations
     methods: tuple[str, ...]
     authenticated_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What one authorization gave one client: a family of tokens. `place` is that of its one live refresh token."""
+
+    grant_id: str
+    sub: str
+    client_id: str
+    sid: str | None
+    scope: tuple[str, ...]
+    audience: tuple[str, ...]
+    generations: Generations
+    methods: tuple[str, ...]
+    authenticated_at: datetime
+    place: int
+    rotated_at: datetime | None
+    idle_until: datetime
     expires_at: datetime
 
 

@@ -123,6 +123,12 @@ class Settings:
     )
     access_token_seconds: int = _setting(_whole(30, 3600), "How long an access token lives.", 600)
     session_seconds: int = _setting(_whole(300, 2_592_000), "How long a session lives at most.", 2_592_000)
+    refresh_idle_seconds: int = _setting(
+        _whole(300, 7_776_000), "How long a refresh token lives when it is not used.", 1_209_600
+    )
+    refresh_absolute_seconds: int = _setting(
+        _whole(300, 7_776_000), "How long a family of refresh tokens lives at most.", 7_776_000
+    )
     registration: str = _setting(_one_of("open", "closed"), "Whether `POST /api/v1/users` makes users.", "open")
     password_min_length: int = _setting(_whole(8, 64), "Fewest code points of a new password.", 15)
     password_hash_memory_kib: int = _setting(_whole(19_456, 1_048_576), "Argon2id memory per hash, in KiB.", 19_456)

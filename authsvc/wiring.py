@@ -16,15 +16,18 @@ from authsvc.flows.client_copies import ClientCopies
 from authsvc.flows.client_credentials import ClientCredentialsGrant
 from authsvc.flows.clients import Clients
 from authsvc.flows.coalescer import Coalescer
-from authsvc.flows.exchange import Exchange
+from authsvc.flows.exchange import Exchange, Grant
+from authsvc.flows.families import Families
 from authsvc.flows.introspection import Introspection
 from authsvc.flows.issuance import Issuance
 from authsvc.flows.keys import SigningKeys
 from authsvc.flows.login import Login, SessionTokens
 from authsvc.flows.recognition import Recognition
+from authsvc.flows.refresh_token import RefreshTokenGrant
 from authsvc.flows.registration import Registration
 from authsvc.flows.revocation import Revocation
 from authsvc.flows.revocations import Revocations
+from authsvc.flows.sealed_secrets import SealedSecret
 from authsvc.flows.users import Users
 from authsvc.jobs.runner import Periodic
 from authsvc.metrics import Metrics
@@ -107,12 +110,18 @@ async def open_flows(
             issuer=settings.issuer, access_token_seconds=settings.access_token_seconds,
         )  # fmt: skip
         default_audience = settings.resolved_default_audience
-        grants = {
+        secret = SealedSecret(db, clock, entropy, name="refresh tokens", master_key=master_key)
+        families = Families(
+            db, revocations, secret, clock, entropy, metrics,
+            idle_seconds=settings.refresh_idle_seconds, absolute_seconds=settings.refresh_absolute_seconds,
+        )  # fmt: skip
+        grants: dict[GrantType, Grant] = {
             GrantType.CLIENT_CREDENTIALS: ClientCredentialsGrant(
                 copies, revocations, default_audience=default_audience
             ),
+            GrantType.REFRESH_TOKEN: RefreshTokenGrant(families),
         }
-        tokens = SessionTokens(issuance, entropy, audience=(default_audience, settings.api_audience))
+        tokens = SessionTokens(issuance, families, copies)
 
         jobs = [
             Periodic("read the signing keys", KEY_REFRESH_SECONDS, keys.refresh),
@@ -123,15 +132,16 @@ async def open_flows(
             stack.push_async_callback(job.stop)
         yield Flows(
             exchange=Exchange(client_auth, grants, issuance, metrics),
-            introspection=Introspection(client_auth, recognition, metrics),
-            revocation=Revocation(client_auth, recognition, revocations),
+            introspection=Introspection(client_auth, recognition, families, metrics, issuer=settings.issuer),
+            revocation=Revocation(client_auth, recognition, families, revocations),
             keys=keys,
             registration=Registration(
                 db, hasher, clock, entropy,
                 is_open=settings.registration == "open", password_min_length=settings.password_min_length,
             ),
             login=Login(
-                db, copies, hasher, tokens, clock, entropy, metrics, session_seconds=settings.session_seconds
+                db, copies, hasher, families, tokens, clock, entropy, metrics,
+                audience=(default_audience, settings.api_audience), session_seconds=settings.session_seconds,
             ),
             access=Access(recognition, audience=settings.api_audience),
             account=Account(

@@ -6,10 +6,9 @@ from authsvc.errors import Forbidden, InvalidToken, InvalidValue
 from authsvc.flows.login import SessionTokens
 from authsvc.flows.revocations import Revocations
 from authsvc.models import AccessToken, User
-from authsvc.protocol.accounts import LoginResponse, PasswordChangeRequest, build_profile
+from authsvc.protocol.accounts import LoginResponse, PasswordChangeRequest
 from authsvc.protocol.passwords import prepare, prepare_new
-from authsvc.protocol.scopes import format_scope
-from authsvc.tables import sessions, users
+from authsvc.tables import grants, sessions, users
 from authsvc.tables.db import Database
 
 
@@ -80,18 +79,19 @@ class Account:
             if not await users.update_password_hash(revoking.tx, user.sub, old=user.password_hash or "", new=new_hash):
                 raise InvalidToken("the account was changed by somebody else at the same moment")
             generation = await revoking.user(user.sub, keep_session=sid)
-            session = await sessions.update_user_generation(revoking.tx, sid, generation, revoking.now)
-            if session is None:
+            if await sessions.update_user_generation(revoking.tx, sid, generation, revoking.now) is None:
                 raise InvalidToken("the session has ended")
-        issued = await self._tokens.issue(session, token.scope)
-        return LoginResponse(
-            access_token=issued.access_token,
-            token_type="Bearer",  # noqa: S106
-            expires_in=issued.expires_in,
-            scope=format_scope(issued.scope),
-            client_id=session.client_id,
-            user=build_profile(user),
-        )
+            await grants.update_user_generation(revoking.tx, sid, generation)
+            grant = await grants.find_grant(revoking.tx, _grant_of(token))
+            if grant is None:
+                raise InvalidToken("the session has ended")
+        return await self._tokens.issue(grant, user, token.scope)
+
+
+def _grant_of(token: AccessToken) -> str:
+    if token.grant_id is None:
+        raise Forbidden("the access token belongs to no grant")
+    return token.grant_id
 
 
 def _session_of(token: AccessToken) -> str:

@@ -2,17 +2,24 @@
 
 from authsvc.errors import AuthsvcError
 from authsvc.flows.client_auth import ClientAuth
+from authsvc.flows.families import Families
 from authsvc.flows.recognition import Recognition
 from authsvc.metrics import Metrics
+from authsvc.models import Client
 from authsvc.protocol import introspection as rules
 from authsvc.protocol.client_auth import ClientCredentials
 from authsvc.protocol.introspection import IntrospectionRequest
+from authsvc.protocol.refresh import PREFIX as REFRESH_PREFIX
 
 
 class Introspection:
-    def __init__(self, client_auth: ClientAuth, recognition: Recognition, metrics: Metrics) -> None:
+    def __init__(
+        self, client_auth: ClientAuth, recognition: Recognition, families: Families, metrics: Metrics, *, issuer: str
+    ) -> None:
         self._client_auth = client_auth
         self._recognition = recognition
+        self._families = families
+        self._issuer = issuer
         self._count = metrics.introspections
 
     async def introspect(self, credentials: ClientCredentials, request: IntrospectionRequest) -> bytes:
@@ -32,8 +39,18 @@ class Introspection:
 
     async def _answer(self, credentials: ClientCredentials, request: IntrospectionRequest) -> bytes:
         caller = (await self._client_auth.authenticate_confidential(credentials)).client
+        if request.token.startswith(REFRESH_PREFIX):
+            return await self._describe_refresh_token(caller, request.token)
         known = await self._recognition.recognise(request.token)
         # Decided before the store is asked: what the caller may not see costs it what an unknown token does (ATK-24).
         if known is None or not rules.may_see(caller, known.token):
             return rules.INACTIVE
         return known.answer if await self._recognition.is_live(known) else rules.INACTIVE
+
+    async def _describe_refresh_token(self, caller: Client, text: str) -> bytes:
+        """A refresh token is for its client's eyes alone (INT-10)."""
+        found = await self._families.recognise(text)
+        if found is None or found[1].client_id != caller.client_id:
+            return rules.INACTIVE
+        grant = await self._families.find_live(found[0])
+        return rules.INACTIVE if grant is None else rules.build_refresh_answer(grant, self._issuer)

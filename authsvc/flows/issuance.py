@@ -1,6 +1,6 @@
 """Tokens are minted here, once, for all grants and for login. Nothing is written for an access token."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from authsvc.clock import Clock
@@ -8,7 +8,7 @@ from authsvc.entropy import Entropy, mint_id
 from authsvc.errors import Unavailable
 from authsvc.flows.keys import SigningKeys
 from authsvc.flows.revocations import Revocations
-from authsvc.models import AccessToken, Generations
+from authsvc.models import AccessToken, Generations, Grant
 from authsvc.protocol import access_token
 from authsvc.protocol.jwt import Signer
 from authsvc.protocol.revocation import key_mark
@@ -28,6 +28,25 @@ class Authorization:
     sid: str | None = None
     authenticated_at: datetime | None = None
     methods: tuple[str, ...] = ()
+    refresh_token: str | None = field(default=None, repr=False)
+
+
+def authorization_of(
+    grant: Grant, *, scope: tuple[str, ...], audience: tuple[str, ...], refresh_token: str | None
+) -> Authorization:
+    """What a grant allows at this moment."""
+    return Authorization(
+        sub=grant.sub,
+        client_id=grant.client_id,
+        scope=scope,
+        audience=audience,
+        generations=grant.generations,
+        grant_id=grant.grant_id,
+        sid=grant.sid,
+        authenticated_at=grant.authenticated_at,
+        methods=grant.methods,
+        refresh_token=refresh_token,
+    )
 
 
 class Issuance:
@@ -73,7 +92,7 @@ class Issuance:
             methods=authorization.methods,
         )
         text = signer.sign(access_token.TYP, access_token.build_claims(token, self._issuer))
-        return TokenResponse(access_token=text, expires_in=self._seconds, scope=authorization.scope)
+        return TokenResponse(text, self._seconds, authorization.scope, authorization.refresh_token)
 
     async def _living_signer(self) -> Signer:
         """The signer of the ring, unless its key was killed in the last second: then the ring is read anew, so that

@@ -199,7 +199,7 @@ class SigningKeys:
             # one sign on.
             born = now if keys else now - SETTLING
             if self._current_of(keys) is None:
-                await signing_keys.insert_key(tx, self._row(current, born, signs_from=born + SETTLING))
+                await signing_keys.insert_key(tx, self._row(current, born, signs_from=now + SETTLING if keys else born))
             if self._next_of(keys) is None:
                 await signing_keys.insert_key(tx, self._row(following, born))
 

@@ -9,16 +9,16 @@ from authsvc.clock import Clock
 from authsvc.entropy import Entropy, mint_id
 from authsvc.errors import InvalidClient, InvalidCredentials, InvalidValue, Unavailable
 from authsvc.flows.client_copies import ClientCopies
-from authsvc.flows.issuance import Authorization, Issuance
+from authsvc.flows.families import Families
+from authsvc.flows.issuance import Issuance, authorization_of
 from authsvc.logs import get_logger
 from authsvc.metrics import Metrics
-from authsvc.models import Client, Session, User
+from authsvc.models import Client, Grant, GrantType, User
 from authsvc.protocol.accounts import LoginRequest, LoginResponse, build_profile
 from authsvc.protocol.emails import canonical_email
 from authsvc.protocol.passwords import prepare
 from authsvc.protocol.revocation import EVERYTHING, client_mark, user_mark
 from authsvc.protocol.scopes import format_scope, granted_scope, parse_scope
-from authsvc.protocol.token_request import TokenResponse
 from authsvc.tables import sessions, users
 from authsvc.tables.db import Database
 
@@ -29,27 +29,29 @@ log = get_logger(__name__)
 
 
 class SessionTokens:
-    """Tokens of a session, good for the default resource and for this service's own API."""
+    """What a login UI gets for a session: an access token, and a refresh token where its client may use one."""
 
-    def __init__(self, issuance: Issuance, entropy: Entropy, *, audience: tuple[str, ...]) -> None:
+    def __init__(self, issuance: Issuance, families: Families, copies: ClientCopies) -> None:
         self._issuance = issuance
-        self._entropy = entropy
-        self._audience = audience
+        self._families = families
+        self._copies = copies
 
-    async def issue(self, session: Session, scope: tuple[str, ...]) -> TokenResponse:
+    async def issue(self, grant: Grant, user: User, scope: tuple[str, ...]) -> LoginResponse:
         """Raises Unavailable."""
-        return await self._issuance.issue(
-            Authorization(
-                sub=session.sub,
-                client_id=session.client_id,
-                scope=scope,
-                audience=self._audience,
-                generations=session.generations,
-                grant_id=mint_id(self._entropy),
-                sid=session.sid,
-                authenticated_at=session.authenticated_at,
-                methods=session.methods,
-            )
+        copy = await self._copies.find(grant.client_id)
+        refreshes = copy is not None and GrantType.REFRESH_TOKEN in copy.client.grant_types
+        refresh_token = await self._families.refresh_token_of(grant) if refreshes else None
+        issued = await self._issuance.issue(
+            authorization_of(grant, scope=scope, audience=grant.audience, refresh_token=refresh_token)
+        )
+        return LoginResponse(
+            access_token=issued.access_token,
+            token_type="Bearer",  # noqa: S106
+            expires_in=issued.expires_in,
+            refresh_token=issued.refresh_token or UNSET,
+            scope=format_scope(issued.scope),
+            client_id=grant.client_id,
+            user=build_profile(user),
         )
 
 
@@ -59,17 +61,21 @@ class Login:
         db: Database,
         copies: ClientCopies,
         hasher: Hasher,
+        families: Families,
         tokens: SessionTokens,
         clock: Clock,
         entropy: Entropy,
         metrics: Metrics,
         *,
+        audience: tuple[str, ...],
         session_seconds: int,
     ) -> None:
         self._db = db
         self._copies = copies
         self._hasher = hasher
+        self._families = families
         self._tokens = tokens
+        self._audience = audience
         self._clock = clock
         self._entropy = entropy
         self._metrics = metrics
@@ -101,17 +107,9 @@ class Login:
         client = await self._find_client(request)
         scope = granted_scope(None if request.scope is UNSET else parse_scope(request.scope), client.scope)
         user = await self._verify_password(request.email, prepare(request.password))
-        session = await self._open_session(user, client)
-        issued = await self._tokens.issue(session, scope)
-        log.info("session opened", sub=user.sub, sid=session.sid, client_id=client.client_id)
-        return LoginResponse(
-            access_token=issued.access_token,
-            token_type="Bearer",  # noqa: S106
-            expires_in=issued.expires_in,
-            scope=format_scope(issued.scope),
-            client_id=client.client_id,
-            user=build_profile(user),
-        )
+        grant = await self._open_session(user, client, scope)
+        log.info("session opened", sub=user.sub, sid=grant.sid, client_id=client.client_id)
+        return await self._tokens.issue(grant, user, scope)
 
     async def _find_client(self, request: LoginRequest) -> Client:
         client_id = FIRST_PARTY_CLIENT_ID if request.client_id is UNSET else request.client_id
@@ -130,21 +128,22 @@ class Login:
             raise InvalidCredentials
         return user
 
-    async def _open_session(self, user: User, client: Client) -> Session:
+    async def _open_session(self, user: User, client: Client, scope: tuple[str, ...]) -> Grant:
         now = self._clock.now()
-        session = await sessions.insert_session(
-            self._db,
-            sid=mint_id(self._entropy),
-            sub=user.sub,
-            client_id=client.client_id,
-            password_hash=user.password_hash or "",
-            user_mark=user_mark(user.sub),
-            client_mark=client_mark(client.client_id),
-            everything_mark=EVERYTHING,
-            methods=("pwd",),
-            now=now,
-            expires_at=now + self._session_life,
-        )
-        if session is None:  # disabled, deleted, or a new password, while this one was being verified
-            raise InvalidCredentials
-        return session
+        async with self._db.transaction() as tx:
+            session = await sessions.insert_session(
+                tx,
+                sid=mint_id(self._entropy),
+                sub=user.sub,
+                client_id=client.client_id,
+                password_hash=user.password_hash or "",
+                user_mark=user_mark(user.sub),
+                client_mark=client_mark(client.client_id),
+                everything_mark=EVERYTHING,
+                methods=("pwd",),
+                now=now,
+                expires_at=now + self._session_life,
+            )
+            if session is None:  # disabled, deleted, or a new password, while this one was being verified
+                raise InvalidCredentials
+            return await self._families.open(tx, session, scope, self._audience)

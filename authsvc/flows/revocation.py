@@ -4,18 +4,23 @@ from datetime import UTC, datetime
 
 from authsvc.errors import InvalidRequest
 from authsvc.flows.client_auth import ClientAuth
+from authsvc.flows.families import Families
 from authsvc.flows.recognition import Recognition
 from authsvc.flows.revocations import Revocations
-from authsvc.models import AccessToken
+from authsvc.models import AccessToken, Client
 from authsvc.protocol import revocation as rules
 from authsvc.protocol.client_auth import ClientCredentials
+from authsvc.protocol.refresh import PREFIX as REFRESH_PREFIX
 from authsvc.protocol.revocation import RevocationRequest
 
 
 class Revocation:
-    def __init__(self, client_auth: ClientAuth, recognition: Recognition, revocations: Revocations) -> None:
+    def __init__(
+        self, client_auth: ClientAuth, recognition: Recognition, families: Families, revocations: Revocations
+    ) -> None:
         self._client_auth = client_auth
         self._recognition = recognition
+        self._families = families
         self._revocations = revocations
 
     async def revoke(self, credentials: ClientCredentials, request: RevocationRequest) -> None:
@@ -27,13 +32,16 @@ class Revocation:
             Unavailable: the token may still be live; try again.
         """
         caller = (await self._client_auth.authenticate(credentials)).client
+        if request.token.startswith(REFRESH_PREFIX):
+            await self._revoke_refresh_token(caller, request.token)
+            return
         known = await self._recognition.recognise_revocable(request.token)
         if known is None:
             return
         if rules.may_revoke(caller, known.token):
             await self._revoke(known.token)
-        elif not caller.is_public:
-            raise InvalidRequest("the token was issued to another client")
+        else:
+            _refuse(caller)
 
     async def revoke_as_operator(self, text: str) -> AccessToken | None:
         """Kill any token. None when it is none of ours, or has expired.
@@ -56,6 +64,22 @@ class Revocation:
         async with self._revocations.revoke() as revoking:
             await revoking.everything()
 
+    async def _revoke_refresh_token(self, caller: Client, text: str) -> None:
+        """Its whole family ends, access tokens and all (REV-06)."""
+        found = await self._families.recognise(text)
+        if found is None:
+            return
+        if found[1].client_id == caller.client_id:
+            await self._families.end(found[1])
+        else:
+            _refuse(caller)
+
     async def _revoke(self, token: AccessToken) -> None:
         async with self._revocations.revoke() as revoking:
             await revoking.token(token.jti, datetime.fromtimestamp(token.expires_at, UTC))
+
+
+def _refuse(caller: Client) -> None:
+    """Another client's token stays as it is. Who proved to be a client is told, who only said so is not (REV-05)."""
+    if not caller.is_public:
+        raise InvalidRequest("the token was issued to another client")

@@ -8,7 +8,7 @@ from authsvc.clock import Clock
 from authsvc.flows.coalescer import Coalescer
 from authsvc.metrics import Metrics
 from authsvc.protocol import revocation as rules
-from authsvc.tables import revocations, sessions, users
+from authsvc.tables import grants, revocations, sessions, users
 from authsvc.tables.db import Database, Transaction
 
 
@@ -27,6 +27,10 @@ class Revoking:
     async def session(self, sid: str) -> None:
         await sessions.end_session(self.tx, sid, self.now)
         await self._present(rules.session_mark(sid), "session")
+
+    async def grant(self, grant_id: str) -> None:
+        await grants.end_grant(self.tx, grant_id, self.now)
+        await self._present(rules.grant_mark(grant_id), "grant")
 
     async def key(self, kid: str) -> None:
         await self._present(rules.key_mark(kid), "key")

@@ -42,6 +42,7 @@ class LoginResponse(Struct, frozen=True, kw_only=True):
     scope: str
     client_id: str
     user: Profile
+    refresh_token: str | UnsetType = UNSET
 
 
 def build_profile(user: User) -> Profile:

@@ -9,6 +9,7 @@ from authsvc.protocol.resources import parse_resource
 from authsvc.protocol.scopes import parse_scope
 
 MAX_NAME = 200
+_DEFAULT_GRANTS: dict[bool, tuple[GrantType, ...]] = {True: (GrantType.REFRESH_TOKEN,), False: ()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,8 @@ def build_client(
         name=registration.name,
         secret_digests=secret_digests,
         auth_method=AuthMethod.NONE if registration.public else registration.auth_method,
-        grant_types=frozenset(registration.grant_types),
+        # Who logs users in wants to keep them logged in, unless it was told what it may do.
+        grant_types=frozenset(registration.grant_types or _DEFAULT_GRANTS[registration.first_party]),
         scope=scope,
         audiences=audiences,
         serves=serves,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from authsvc.models import AccessToken, Client, IntrospectionRight, JsonObject
+from authsvc.models import AccessToken, Client, Grant, IntrospectionRight, JsonObject
 from authsvc.protocol.forms import Form
 
 INACTIVE = b'{"active":false}'
@@ -52,3 +52,18 @@ def build_answer(token: AccessToken, issuer: str) -> bytes:
     if token.methods:
         answer["amr"] = list(token.methods)
     return msgspec.json.encode(answer)
+
+
+def build_refresh_answer(grant: Grant, issuer: str) -> bytes:
+    """The answer for a live refresh token, to its own client."""
+    return msgspec.json.encode(
+        {
+            "active": True,
+            "iss": issuer,
+            "sub": grant.sub,
+            "client_id": grant.client_id,
+            "scope": " ".join(grant.scope),
+            "exp": int(grant.idle_until.timestamp()),
+            "auth_time": int(grant.authenticated_at.timestamp()),
+        }
+    )

@@ -1,8 +1,8 @@
 """RFC 6749 §3.2: the token request, parsed once, and the checks every grant needs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from authsvc.errors import UnauthorizedClient, UnsupportedGrantType
+from authsvc.errors import InvalidRequest, UnauthorizedClient, UnsupportedGrantType
 from authsvc.models import Client, GrantType, JsonObject
 from authsvc.protocol.forms import Form
 from authsvc.protocol.resources import parse_resource
@@ -15,6 +15,13 @@ class TokenRequest:
     scope: tuple[str, ...] | None
     """None: not asked, so all the client's."""
     resources: tuple[str, ...]
+    refresh_token: str | None = field(default=None, repr=False)
+
+    def required_refresh_token(self) -> str:
+        """Raises InvalidRequest when there is none."""
+        if self.refresh_token is None:
+            raise InvalidRequest("the parameter refresh_token is missing")
+        return self.refresh_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +29,7 @@ class TokenResponse:
     access_token: str
     expires_in: int
     scope: tuple[str, ...]
+    refresh_token: str | None = field(default=None, repr=False)
 
 
 def parse_grant_type(form: Form) -> GrantType:
@@ -49,6 +57,7 @@ def parse(form: Form) -> TokenRequest:
         grant_type=parse_grant_type(form),
         scope=None if scope is None else parse_scope(scope),
         resources=tuple(parse_resource(each) for each in form.many("resource")),
+        refresh_token=form.one("refresh_token"),
     )
 
 
@@ -60,9 +69,12 @@ def check_grant_allowed(client: Client, grant_type: GrantType) -> None:
 
 def build_response(response: TokenResponse) -> JsonObject:
     """The members of RFC 6749 §5.1; the scope is always named (TOK-01)."""
-    return {
+    body: JsonObject = {
         "access_token": response.access_token,
         "token_type": "Bearer",
         "expires_in": response.expires_in,
         "scope": format_scope(response.scope),
     }
+    if response.refresh_token is not None:
+        body["refresh_token"] = response.refresh_token
+    return body

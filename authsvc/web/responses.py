@@ -1,5 +1,6 @@
 """Answers. Prepared bytes where they are the same every time."""
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -52,11 +53,16 @@ def public_document(
     body: bytes, *, etag: str, max_age: int, if_none_match: str | None, media_type: bytes = b"application/json"
 ) -> Answer:
     """A document for everybody, cacheable, readable from any origin; 304 when the reader has it already."""
-    tag = etag.encode("ascii")
-    headers = [(b"cache-control", b"public, max-age=%d" % max_age), (b"etag", tag), ANY_ORIGIN]
+    document = _prepare(body, etag, max_age, media_type)
     if if_none_match is not None and _matches(if_none_match, etag):
-        return Answer(304, b"", headers)
-    return Answer(200, body, [(b"content-type", media_type), *headers])
+        return Answer(304, b"", [header for header in document.headers if header[0] != b"content-type"])
+    return document
+
+
+@lru_cache(maxsize=16)
+def _prepare(body: bytes, etag: str, max_age: int, media_type: bytes) -> Answer:
+    caching = (b"cache-control", b"public, max-age=%d" % max_age)
+    return Answer(200, body, [(b"content-type", media_type), caching, (b"etag", etag.encode("ascii")), ANY_ORIGIN])
 
 
 def _matches(if_none_match: str, etag: str) -> bool:

@@ -52,11 +52,12 @@ class Row:
 JSON, PROBLEM = render_oauth, render_problem
 CLIENT, USER, PUBLIC = Auth.CLIENT, Auth.USER, Auth.PUBLIC
 HINTED = ("token", "token_type_hint")
+TOKEN_REQUEST = ("grant_type", "refresh_token", "scope", "resource")
 
 # fmt: off
 OAUTH = (
     Row("POST", "/oauth2/introspect", introspect, CLIENT, JSON, HINTED, "RFC 7662 §2.2"),
-    Row("POST", "/oauth2/token", token, CLIENT, JSON, ("grant_type", "scope", "resource"), "RFC 6749 §5.1"),
+    Row("POST", "/oauth2/token", token, CLIENT, JSON, TOKEN_REQUEST, "RFC 6749 §5.1"),
     Row("POST", "/oauth2/revoke", revoke, CLIENT, JSON, HINTED),
 )
 API = (

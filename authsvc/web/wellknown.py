@@ -1,5 +1,6 @@
 """The documents about the service itself: metadata (RFC 8414), JWKS (RFC 7517), OpenAPI. From memory, for everybody."""
 
+from functools import lru_cache
 from hashlib import sha256
 
 from authsvc.web.request import Call, State, find_header, flows_of
@@ -34,10 +35,15 @@ async def jwks(request: Call) -> Answer:
 def _document(request: Call, body: bytes) -> Answer:
     return public_document(
         body,
-        etag=f'"{sha256(body).hexdigest()[:32]}"',
+        etag=_etag(body),
         max_age=METADATA_MAX_AGE,
         if_none_match=find_header(request.scope, b"if-none-match"),
     )
+
+
+@lru_cache(maxsize=4)
+def _etag(body: bytes) -> str:
+    return f'"{sha256(body).hexdigest()[:32]}"'
 
 
 def _state(request: Call) -> State:

@@ -7,7 +7,7 @@ import asyncpg
 _EMPTY = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
      WHERE datname = current_database() AND pid <> pg_backend_pid();
-    TRUNCATE auth.users, auth.sessions, auth.signing_keys, auth.token_blacklist;
+    TRUNCATE auth.users, auth.sessions, auth.signing_keys, auth.token_blacklist, auth.sealed_secrets CASCADE;
     DELETE FROM auth.clients WHERE client_id <> 'first-party';
     UPDATE auth.clients SET disabled_at = NULL
 """

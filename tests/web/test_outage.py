@@ -169,7 +169,7 @@ async def test_a_database_that_hangs_is_given_up_in_time_and_leaks_nothing(datab
                     *(house.http.post("/oauth2/revoke", data={"token": token}, auth=auth) for _ in range(5)),
                     *(house.http.post("/oauth2/token", data={"grant_type": "client_credentials"}, auth=auth),),
                 )
-                assert time.perf_counter() - started < 5
+                assert time.perf_counter() - started < 20  # and not for as long as the lock is held
                 for answer in answers:
                     check_oauth_error(answer, 503, "temporarily_unavailable")
         finally:

@@ -33,7 +33,7 @@ async def test_a_new_password_ends_every_other_session_and_carries_this_one_on(s
     assert answer.status_code == 200
     check_not_stored(answer)
     told = answer.json()
-    assert told.keys() == {"access_token", "token_type", "expires_in", "scope", "client_id", "user"}
+    assert told.keys() == {"access_token", "refresh_token", "token_type", "expires_in", "scope", "client_id", "user"}
     assert (told["scope"], told["client_id"], told["user"]["sub"]) == ("email", "first-party", sub)
 
     for token in (here, *elsewhere):

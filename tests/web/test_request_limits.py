@@ -291,9 +291,9 @@ async def test_whatever_else_stands_in_a_form_is_not_looked_at(caller: Caller, r
     "body", ["&" * 60_000, "=" * 60_000, "%" * 60_000, "+" * 60_000, "a=" + "%41" * 20_000, ";" * 60_000]
 )
 async def test_a_pathological_form_is_answered_as_fast_as_any(caller: Caller, row: Row, body: str) -> None:  # ATK-100
-    started = time.perf_counter()
+    started = time.process_time()
     assert (await caller.send(row, body.encode(), FORM)).status_code == 400
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 # --- JSON

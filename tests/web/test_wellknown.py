@@ -8,7 +8,7 @@ import jwt
 import pytest
 
 from authsvc.models import GrantType
-from tests.house_of import ISSUER, House, house_on, settings_for
+from tests.house_of import ISSUER, PASSWORD, House, house_on, settings_for
 from tests.web.answers import check_oauth_error
 from tests.web.forging import claims_of
 
@@ -124,7 +124,7 @@ async def test_the_metadata_say_what_is_built_and_nothing_empty(metadata: dict[s
         "introspection_endpoint": f"{ISSUER}/oauth2/introspect",
         "revocation_endpoint": f"{ISSUER}/oauth2/revoke",
         "jwks_uri": f"{ISSUER}{JWKS}",
-        "grant_types_supported": ["client_credentials"],
+        "grant_types_supported": ["client_credentials", "refresh_token"],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
@@ -150,8 +150,12 @@ Attempt = Callable[[House, str], Awaitable[httpx2.Response]]
 
 
 async def use_grant(house: House, grant: str) -> httpx2.Response:
-    client = await house.client(grant_types=tuple(GrantType))
-    everything = {"code": "x", "refresh_token": "x", "username": "x", "password": "x", "assertion": "x"}
+    client = await house.client(grant_types=tuple(GrantType), first_party=True)
+    email = f"{client.client_id.lower()}@example.com"
+    await house.user(email)
+    login = {"email": email, "password": PASSWORD, "client_id": client.client_id}
+    refresh_token = (await house.http.post("/api/v1/login", json=login)).json()["refresh_token"]
+    everything = {"code": "x", "refresh_token": refresh_token, "username": "x", "password": "x", "assertion": "x"}
     return await house.http.post("/oauth2/token", data={"grant_type": grant} | everything, auth=house.basic(client))
 
 

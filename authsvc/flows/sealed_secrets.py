@@ -1,0 +1,43 @@
+"""A random secret that all workers share: made by whoever needs it first, kept encrypted, never changed."""
+
+from authsvc.clock import Clock
+from authsvc.entropy import Entropy
+from authsvc.errors import Unavailable
+from authsvc.protocol.keys import NONCE_BYTES, master_key_id, open_private, seal_private
+from authsvc.tables import sealed_secrets
+from authsvc.tables.db import Database
+
+SECRET_BYTES = 32
+
+
+class SealedSecret:
+    def __init__(self, db: Database, clock: Clock, entropy: Entropy, *, name: str, master_key: bytes) -> None:
+        self._db = db
+        self._clock = clock
+        self._entropy = entropy
+        self._name = name
+        self._master_key = master_key
+        self._value: bytes | None = None
+
+    async def get(self) -> bytes:
+        """The secret; asks the store the first time only.
+
+        Raises:
+            Unavailable: the store cannot be asked.
+            ConfigurationError: the master key does not open it.
+        """
+        if self._value is None:
+            sealed = await sealed_secrets.find_secret(self._db, self._name) or await self._make()
+            self._value = open_private(self._master_key, self._name, sealed)
+        return self._value
+
+    async def _make(self) -> bytes:
+        secret, nonce = self._entropy.bytes(SECRET_BYTES), self._entropy.bytes(NONCE_BYTES)
+        sealed = seal_private(self._master_key, self._name, secret, nonce)
+        await sealed_secrets.insert_secret(
+            self._db, self._name, sealed, master_key_id(self._master_key), self._clock.now()
+        )
+        kept = await sealed_secrets.find_secret(self._db, self._name)
+        if kept is None:
+            raise Unavailable
+        return kept
