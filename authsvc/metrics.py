@@ -121,7 +121,6 @@ class Metrics:
         self._pool_in_use = gauge("authsvc_db_pool_in_use", "PostgreSQL connections at work.", ["pool"])
         self._pool_size = gauge("authsvc_db_pool_size", "PostgreSQL connections open.", ["pool"])
         self._pool_errors = counter("authsvc_db_errors", "Times PostgreSQL could not be asked.", ["pool"])
-        self._redis_errors = counter("authsvc_redis_errors", "Times Redis could not be asked.", ["op"])
 
         build = Gauge(
             "authsvc_build_info", "1, and the version.", ["version"], registry=registry, multiprocess_mode="max"
@@ -167,10 +166,6 @@ class Metrics:
             size=self._pool_size.labels(pool),
             errors=self._pool_errors.labels(pool),
         )
-
-    def redis_errors(self, op: str) -> Counter:
-        """The failures of one kind of call, at 0. To be kept by who asks; the names are the code's own."""
-        return self._redis_errors.labels(op)
 
 
 def _by_value(counter: Counter, known: Iterable[str]) -> Mapping[str, Counter]:

@@ -70,11 +70,14 @@ async def open_flows(
     master_key = parse_master_key(settings.master_key)
     timeout = settings.database_timeout_ms / 1000
     async with AsyncExitStack() as stack:
-        db = Database(settings.database_url, size=settings.database_pool, timeout=timeout, name="main")
         # Introspection has connections of its own: logins that hold every other one do not hold it up.
-        marks_db = Database(
-            settings.database_url, size=settings.introspection_pool, timeout=timeout, name="introspection"
-        )
+        db, marks_db = (
+            Database(
+                settings.database_url, size=size, timeout=timeout, name=name,
+                on_unavailable=metrics.db_pool(name).errors.inc,
+            )
+            for name, size in (("main", settings.database_pool), ("introspection", settings.introspection_pool))
+        )  # fmt: skip
         for database in (db, marks_db):
             await database.open()
             stack.push_async_callback(database.close)

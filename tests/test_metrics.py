@@ -28,8 +28,8 @@ EVERY_NAME = {
     "authsvc_logins_total",
     "authsvc_password_hash_duration_seconds",
     "authsvc_password_hash_queue_depth",
-    "authsvc_redis_errors_total",
     "authsvc_revocations_total",
+    "authsvc_refresh_reuse_total",
     "authsvc_signing_key_created_timestamp_seconds",
     "authsvc_token_requests_total",
 }
@@ -60,7 +60,6 @@ def test_what_is_known_is_there_at_zero_before_anything_happens(registry: Collec
     assert shown["authsvc_http_requests_in_progress"] == 0
     assert shown.pop(f'authsvc_build_info{{version="{__version__}"}}') == 1
     made.db_pool("main")
-    made.redis_errors("get")
     assert {name: value for name, value in series(registry).items() if value and "build" not in name} == {}
 
 
@@ -117,17 +116,15 @@ def test_signing_keys_are_shown_as_they_are_now(registry: CollectorRegistry, mad
     assert shown == {"active": 200.0, "next": 0.0, "retired": 100.0}
 
 
-def test_pools_and_redis_calls_have_their_own_series(registry: CollectorRegistry, made: Metrics) -> None:
+def test_pools_have_their_own_series(registry: CollectorRegistry, made: Metrics) -> None:
     pool = made.db_pool("main")
     pool.in_use.set(3)
     pool.size.set(8)
     pool.errors.inc()
-    made.redis_errors("get").inc(2)
     shown = series(registry)
     assert shown['authsvc_db_pool_in_use{pool="main"}'] == 3
     assert shown['authsvc_db_pool_size{pool="main"}'] == 8
     assert shown['authsvc_db_errors_total{pool="main"}'] == 1
-    assert shown['authsvc_redis_errors_total{op="get"}'] == 2
 
 
 # --- Several processes. The library decides when it is imported whether it shares, so these begin as they should.

@@ -1,7 +1,7 @@
 """Pools, transactions, and the driver's errors turned into ours."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Protocol
 
@@ -80,11 +80,14 @@ class Transaction:
 class Database:
     """A pool of connections. Opens none before the first query, so the service starts while PostgreSQL is away."""
 
-    def __init__(self, url: str, *, size: int, timeout: float, name: str) -> None:
+    def __init__(
+        self, url: str, *, size: int, timeout: float, name: str, on_unavailable: Callable[[], None] = lambda: None
+    ) -> None:
         self._url = url
         self._size = size
         self._timeout = timeout
         self.name = name
+        self._on_unavailable = on_unavailable
         self._pool: Any = None
 
     async def open(self) -> None:
@@ -143,6 +146,10 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
-        with store_errors():
-            async with self._pool.acquire(timeout=self._timeout) as connection:
-                yield connection
+        try:
+            with store_errors():
+                async with self._pool.acquire(timeout=self._timeout) as connection:
+                    yield connection
+        except Unavailable:
+            self._on_unavailable()
+            raise
