@@ -28,6 +28,8 @@ class Authorization:
     sid: str | None = None
     authenticated_at: datetime | None = None
     methods: tuple[str, ...] = ()
+    ends_at: datetime | None = None
+    """No token outlives it."""
     refresh_token: str | None = field(default=None, repr=False)
 
 
@@ -45,6 +47,7 @@ def authorization_of(
         sid=grant.sid,
         authenticated_at=grant.authenticated_at,
         methods=grant.methods,
+        ends_at=grant.expires_at,
         refresh_token=refresh_token,
     )
 
@@ -75,6 +78,9 @@ class Issuance:
         """
         signer = await self._living_signer()
         issued_at = int(self._clock.unix())
+        lifetime = self._seconds
+        if authorization.ends_at is not None:
+            lifetime = max(1, min(lifetime, int(authorization.ends_at.timestamp()) - issued_at))
         at = authorization.authenticated_at
         token = AccessToken(
             jti=mint_id(self._entropy),
@@ -84,7 +90,7 @@ class Issuance:
             audience=authorization.audience,
             scope=authorization.scope,
             issued_at=issued_at,
-            expires_at=issued_at + self._seconds,
+            expires_at=issued_at + lifetime,
             generations=authorization.generations,
             grant_id=authorization.grant_id,
             sid=authorization.sid,
@@ -92,7 +98,7 @@ class Issuance:
             methods=authorization.methods,
         )
         text = signer.sign(access_token.TYP, access_token.build_claims(token, self._issuer))
-        return TokenResponse(text, self._seconds, authorization.scope, authorization.refresh_token)
+        return TokenResponse(text, lifetime, authorization.scope, authorization.refresh_token)
 
     async def _living_signer(self) -> Signer:
         """The signer of the ring, unless its key was killed in the last second: then the ring is read anew, so that

@@ -123,6 +123,19 @@ async def test_refreshing_for_ever_comes_to_an_end(database_url: str) -> None:
         assert (await _refresh(house, token)).json()["error"] == "invalid_grant"
 
 
+async def test_no_token_outlives_its_session(database_url: str) -> None:
+    clock = FakeClock()
+    async with house_on(settings_for(database_url, session_seconds=300), clock) as house:
+        await house.user()
+        first = await _log_in(house)
+        assert first["expires_in"] == 300
+        clock.advance(299)
+        assert await _is_live(house, first["access_token"])
+        assert (await _refresh(house, first["refresh_token"])).json()["expires_in"] == 1
+        clock.advance(1)
+        assert not await _is_live(house, first["access_token"])
+
+
 async def test_a_rotated_token_stays_spent_over_a_restart_and_a_clock_set_back(house: House) -> None:
     await house.user()
     first = await _log_in(house)
