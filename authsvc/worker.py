@@ -15,6 +15,7 @@ from typing import Any
 import uvicorn
 
 from authsvc.child import Server, pipe, spawn
+from authsvc.guard import Limits, fit, guarded
 from authsvc.logs import uvicorn_config
 from authsvc.settings import Settings
 
@@ -24,6 +25,7 @@ START_S = 60.0  # to import, open and warm up
 CLOSING_S = 5.0  # on top of `graceful_timeout`: to close what it holds
 LAST_WORDS_S = 0.2  # for a request to arrive on a connection that was accepted just before
 _TICK_S = 0.1  # how often uvicorn calls `on_tick`
+LIMITS = Limits()
 
 
 # --- In the worker
@@ -53,13 +55,20 @@ class _Pulsing(Server):
         await super().shutdown(sockets)
 
 
-def run(listener: socket, pulse: Connection, app: str, settings: Settings, graceful_timeout: int) -> None:
+def run(
+    listener: socket,
+    pulse: Connection,
+    app: str,
+    settings: Settings,
+    graceful_timeout: int,
+    limits: Limits = LIMITS,
+) -> None:
     """Serve what the factory called `app` makes, until SIGTERM; then finish what has begun in `graceful_timeout`."""
     config = uvicorn.Config(
         app,
         factory=True,
         loop="uvloop",
-        http="httptools",
+        http=guarded(fit(limits)),
         ws="none",
         lifespan="on",
         log_config=uvicorn_config(settings.log_level),

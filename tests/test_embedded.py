@@ -29,10 +29,13 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root hands its serv
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
 
 SUPERVISOR = """
+import signal
 import sys
 from pathlib import Path
 from tests.stores import embedded
 
+# A shell that starts something in the background lets it ignore Ctrl-C, and so its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with embedded(Path(sys.argv[1])) as stores:
     print(stores.database_url, flush=True)
     try:

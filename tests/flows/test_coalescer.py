@@ -390,7 +390,7 @@ async def drive(register: Register, calls: int, impatience: float) -> Counter[st
 
 async def test_ten_thousand_calls_with_hang_ups_and_failures_are_each_answered_rightly() -> None:
     before = asyncio.all_tasks()
-    register = Register(1, in_flight=2, failing=0.05, timeout=5)
+    register = Register(1, in_flight=2, failing=0.3, timeout=5)
     outcomes = await drive(register, 10_000, impatience=0.3)
     assert min(outcomes["answered"], outcomes["hung up"], outcomes["unavailable"]) > 100
     assert register.most_out == 2

@@ -395,11 +395,11 @@ async def test_a_key_is_killed_once(workers: list[Worker]) -> None:
     assert (states[KeyState.ACTIVE], states[KeyState.NEXT]) == (1, 1)
 
 
-@pytest.mark.parametrize("kid", ["", "nobody", "%", "../x", "' OR 1=1--"])
-async def test_an_unknown_key_cannot_be_killed_and_leaves_no_mark(workers: list[Worker], kid: str) -> None:
+async def test_an_unknown_key_cannot_be_killed_and_leaves_no_mark(workers: list[Worker]) -> None:
     before = await contents(workers[0].settings.database_url)
-    with pytest.raises(NotFound):
-        await workers[0].flows.keys.kill(kid)
+    for kid in ("", "nobody", "%", "../x", "' OR 1=1--"):
+        with pytest.raises(NotFound):
+            await workers[0].flows.keys.kill(kid)
     assert await contents(workers[0].settings.database_url) == before
 
 
@@ -555,7 +555,7 @@ async def test_a_worker_that_reads_the_keys_every_second_asks_no_store_about_gar
     owner = await here.client()
     token = await here.mint(owner)
     header, claims, signature = token.split(".")
-    garbage = ["", "a.b.c", "x" * 9000, f"{header}.{claims}.{signature[::-1]}", f"{claims}.{claims}.{signature}"]
+    garbage = [" ", "a.b.c", "x" * 9000, f"{header}.{claims}.{signature[::-1]}", f"{claims}.{claims}.{signature}"]
     assert await here.is_active(owner, token)
 
     def refuse(*_: object) -> None:

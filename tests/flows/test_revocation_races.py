@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from authsvc.errors import InvalidClient, InvalidCredentials, Unavailable
-from authsvc.protocol.client_auth import ClientCredentials
-from tests.flows.workers import EMAIL, Worker, active_everywhere, cheap, claims_of, workers_on
+from tests.flows.workers import EMAIL, Caller, Worker, active_everywhere, cheap, claims_of, workers_on
 
 
 class History:
@@ -108,7 +107,7 @@ class Minted:
 
 async def storm(
     workers: list[Worker],
-    asker: ClientCredentials,
+    asker: Caller,
     mint: Callable[[Worker], Awaitable[str]],
     revoke: Callable[[Worker], Awaitable[None]],
     number_of: Callable[[str], int],
@@ -266,7 +265,7 @@ async def test_a_client_that_is_enabled_again_is_served_at_once_by_every_worker(
             with pytest.raises(InvalidClient):
                 await worker.mint(owner)
             with pytest.raises(InvalidClient):
-                await worker.flows.exchange.authenticate(owner)
+                await worker.authenticate(owner)
         await here.flows.clients.enable(owner.client_id)
         for worker in (there, here):
             assert await active_everywhere(workers, asker, await worker.mint(owner))

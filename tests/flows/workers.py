@@ -12,8 +12,9 @@ import asyncpg
 
 from authsvc.errors import Forbidden, InvalidToken
 from authsvc.flows import Flows
+from authsvc.flows.client_copies import ClientCopy
 from authsvc.models import AuthMethod, GrantType
-from authsvc.protocol.accounts import LoginRequest, PasswordChangeRequest, RegistrationRequest
+from authsvc.protocol.accounts import LoginRequest, LoginResponse, PasswordChangeRequest, RegistrationRequest
 from authsvc.protocol.client_auth import ClientCredentials
 from authsvc.protocol.clients import ClientRegistration
 from authsvc.protocol.introspection import INACTIVE, IntrospectionRequest
@@ -33,6 +34,19 @@ def cheap(database_url: str, **changes: Any) -> Settings:
 
 
 @dataclass(frozen=True)
+class Caller:
+    """A client as it calls. Public ones have no secret."""
+
+    client_id: str
+    secret: str | None
+
+    @property
+    def credentials(self) -> ClientCredentials:
+        method = AuthMethod.NONE if self.secret is None else AuthMethod.BASIC
+        return ClientCredentials(self.client_id, self.secret, method)
+
+
+@dataclass(frozen=True)
 class Worker:
     flows: Flows
     clock: FakeClock
@@ -40,7 +54,7 @@ class Worker:
 
     # --- Clients
 
-    async def client(self, **registration: Any) -> ClientCredentials:
+    async def client(self, **registration: Any) -> Caller:
         """The credentials of a new client that may mint tokens of its own and introspect any."""
         asked: dict[str, Any] = {
             "name": "a client",
@@ -48,28 +62,42 @@ class Worker:
             "introspection": "any",
         }
         client, secret = await self.flows.clients.create(ClientRegistration(**(asked | registration)))
-        return ClientCredentials(client.client_id, secret, AuthMethod.BASIC if secret else AuthMethod.NONE)
+        return Caller(client.client_id, secret)
 
-    async def mint(self, who: ClientCredentials) -> str:
-        client = await self.flows.exchange.authenticate(who)
+    async def authenticate(self, who: Caller) -> ClientCopy:
+        return await self.flows.exchange.authenticate(who.credentials)
+
+    async def mint(self, who: Caller) -> str:
+        client = await self.authenticate(who)
         return (await self.flows.exchange.exchange(client, MINT)).access_token
 
-    async def is_active(self, who: ClientCredentials, token: str) -> bool:
-        answer = await self.flows.introspection.introspect(who, IntrospectionRequest(token))
+    async def is_active(self, who: Caller, token: str) -> bool:
+        answer = await self.flows.introspection.introspect(who.credentials, IntrospectionRequest(token))
         active = bool(json.loads(answer)["active"])
         assert active or answer == INACTIVE
         return active
 
-    async def revoke(self, who: ClientCredentials, token: str) -> None:
-        await self.flows.revocation.revoke(who, RevocationRequest(token))
+    async def revoke(self, who: Caller, token: str) -> None:
+        await self.flows.revocation.revoke(who.credentials, RevocationRequest(token))
 
     # --- Users
 
     async def register(self, email: str = EMAIL, password: str = PASSWORD) -> str:
         return (await self.flows.registration.register(RegistrationRequest(email=email, password=password))).sub
 
+    async def open_session(self, email: str = EMAIL, password: str = PASSWORD, **more: str) -> LoginResponse:
+        return await self.flows.login.log_in(LoginRequest(email=email, password=password, **more))
+
     async def log_in(self, email: str = EMAIL, password: str = PASSWORD, **more: str) -> str:
-        return (await self.flows.login.log_in(LoginRequest(email=email, password=password, **more))).access_token
+        return (await self.open_session(email, password, **more)).access_token
+
+    async def refresh(self, who: Caller, refresh_token: str) -> tuple[str, str]:
+        """The next access token and the next refresh token."""
+        client = await self.authenticate(who)
+        request = TokenRequest(GrantType.REFRESH_TOKEN, scope=None, resources=(), refresh_token=refresh_token)
+        answer = await self.flows.exchange.exchange(client, request)
+        assert answer.refresh_token is not None
+        return answer.access_token, answer.refresh_token
 
     async def log_out(self, token: str) -> None:
         await self.flows.account.log_out(await self.flows.access.authorize_user(token))
@@ -143,7 +171,7 @@ def claims_of(token: str) -> dict[str, Any]:
     return segment(token, 1)
 
 
-async def active_everywhere(workers: Iterable[Worker], who: ClientCredentials, token: str) -> bool:
+async def active_everywhere(workers: Iterable[Worker], who: Caller, token: str) -> bool:
     """What all workers say of a token; they must not differ."""
     told = set(await asyncio.gather(*(worker.is_active(who, token) for worker in workers)))
     assert len(told) == 1, "the workers do not agree"

@@ -16,6 +16,7 @@ class Line:
 
     def __init__(self, database_url: str, directory: Path) -> None:
         (there,) = parse_qs(urlsplit(database_url).query)["host"]
+        self.there = database_url
         self._there = f"{there}/{_SOCKET}"
         self._here = directory / _SOCKET
         self.url = urlsplit(database_url)._replace(query=f"host={quote(str(directory))}").geturl()

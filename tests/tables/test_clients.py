@@ -52,7 +52,7 @@ async def test_the_built_in_client_is_public_and_first_party_and_has_no_secret(d
     assert client.is_public
     assert client.first_party
     assert client.secret_digests == ()
-    assert client.grant_types == frozenset()
+    assert client.grant_types == {GrantType.REFRESH_TOKEN}
     assert client.introspection is IntrospectionRight.OWN
 
 

@@ -1,0 +1,350 @@
+"""Between the socket and uvicorn: who sends or reads slowly, too much, or ambiguously, holds nothing for long.
+
+uvicorn on httptools has none of these limits. Nor does it end every request where others on the way here see its end:
+see `_check_head` and `_without_upgrade`. No request has a timer: one sweep looks at all connections.
+"""
+
+import asyncio
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from authsvc.logs import get_logger
+
+log = get_logger(__name__)
+
+SPARE_FILES = 200  # for stores, logs and metrics, and for connections that are on their way out
+COMPLAIN_S = 60.0
+
+# Where the reading of a connection stands: between two requests, in a head, in a body; or it is over, and nothing that
+# still comes is looked at. Plain numbers: a member of an Enum costs ten times as much to look up.
+_BETWEEN, _HEAD, _BODY, _OVER = range(4)
+
+_WATCHED = frozenset({b"expect", b"host", b"transfer-encoding"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What connections may take. A time ends at a sweep: not late, and by less than `sweep_s` early."""
+
+    connections: int = 4_000
+    """In one worker. One more takes the place of an idle one; where none is idle, it is turned away."""
+    idle_s: int = 5
+    """Between two requests."""
+    head_s: float = 10.0
+    """For the head, from its first byte on; for the first one, from the beginning of the connection."""
+    body_s: float = 20.0
+    """For the body, from the end of the head on."""
+    answer_s: float = 20.0
+    """For the client to take what was written for it."""
+    leave_s: float = 2.0
+    """For who has got the last answer and still sends."""
+    stop_s: float = 5.0
+    """Once the worker stops: for what is left of a body or an answer."""
+    head_bytes: int = 16_384
+    request_bytes: int = 524_288
+    """As it is sent: a body in chunks of one byte is six times as long, and their extensions know no limit."""
+    waiting: int = 64
+    """Requests on one connection behind the one that is being answered."""
+    sweep_s: float = 0.5
+
+
+class Guard:
+    """What the connections of one server share."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._connections: set[GuardedProtocol] = set()
+        self._idle: list[GuardedProtocol] | None = None  # as found since the last sweep; some may be busy again
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._turned_away = 0
+        self._next_complaint = 0.0
+
+    def admits(self, new: "GuardedProtocol") -> bool:
+        """Whether there is room for it; it is then counted until `forget`."""
+        if len(self._connections) >= self.limits.connections and not self._make_room():
+            self._turned_away += 1
+            return False
+        self._connections.add(new)
+        if self._sweeping is None:
+            self._sweeping = new.loop.call_later(self.limits.sweep_s, self._sweep, new.loop)
+        return True
+
+    def forget(self, gone: "GuardedProtocol") -> None:
+        self._connections.discard(gone)
+
+    def hurry(self) -> None:
+        """The server stops."""
+        old = self.limits
+        body_s, answer_s = min(old.body_s, old.stop_s), min(old.answer_s, old.stop_s)
+        self.limits = replace(old, body_s=body_s, answer_s=answer_s)
+
+    def _make_room(self) -> bool:
+        if self._idle is None:  # all are looked through once in a while, not for each of a flood
+            self._idle = [each for each in self._connections if each.is_idle]
+        while self._idle:
+            each = self._idle.pop()
+            if each.is_idle:
+                each.transport.close()
+                return True
+        return False
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._sweeping = loop.call_later(self.limits.sweep_s, self._sweep, loop) if self._connections else None
+        self._idle = None
+        if self._turned_away and loop.time() >= self._next_complaint:
+            log.warning(
+                "connections are turned away: one worker holds no more",
+                limit=self.limits.connections,
+                turned_away=self._turned_away,
+            )
+            self._turned_away, self._next_complaint = 0, loop.time() + COMPLAIN_S
+        for each in self._connections:
+            each.look()
+
+
+class _Refused(Exception):
+    """With the status of the answer. Raised into the parser, which takes nothing more after it."""
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """One connection. To its answers it is the transport: they write straight through, and it closes with care."""
+
+    guard: ClassVar[Guard]
+    write: Callable[[bytes], None]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.timeout_keep_alive = self.guard.limits.idle_s
+        self._phase = _HEAD
+        self._age = 0.0  # seconds that the client took in this phase
+        self._stuck = 0.0  # seconds in which it did not take all that was written
+        self._size = 0  # bytes of this request, but for a beginning that came with the end of an earlier one
+        self._is_counted = True  # there was no such beginning
+        self._hosts = 0
+        self._codings: list[bytes] = []
+        self._head_again = b""
+        self._keep_alive = False  # as the request has it
+        self._earlier: list[RequestResponseCycle] = []  # those that were not answered when another one came
+
+    # --- The connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        if self.guard.admits(self):
+            super().connection_made(transport)
+            self.write = transport.write
+        else:
+            self.transport = transport
+            transport.write(self._bare_answer(503, b"retry-after: 1\r\n"))
+            transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.guard.forget(self)
+        for cycle in self._owed():  # uvicorn tells the newest alone: an earlier one would write to a closed handle
+            self._drop(cycle)
+        super().connection_lost(exc)
+        self.cycle = None  # type: ignore[assignment] # as at the beginning; each refers to the other
+        self._earlier.clear()
+
+    def shutdown(self) -> None:
+        self.guard.hurry()
+        self._age = 0.0
+        self._keep_alive = False
+        super().shutdown()
+
+    @property
+    def is_idle(self) -> bool:
+        return self._phase == _BETWEEN and not self._owed() and not self.transport.is_closing()
+
+    def look(self) -> None:
+        """Called at each sweep."""
+        limits = self.guard.limits
+        self._stuck = self._stuck + limits.sweep_s if self.transport.get_write_buffer_size() else 0.0
+        if self._stuck >= limits.answer_s:
+            self.transport.abort()
+            return
+        if self._phase == _BETWEEN or self.flow.read_paused or (self._phase == _OVER and self._owed()):
+            return  # uvicorn's own timer runs; or the client waits for us
+        self._age += limits.sweep_s
+        if self._phase == _OVER:
+            if self._age >= limits.leave_s:
+                self.transport.abort()
+        elif self._age >= (limits.head_s if self._phase == _HEAD else limits.body_s):
+            if self._size or not self._is_counted:
+                self._refuse(408)
+            else:  # nobody has asked anything
+                self.transport.close()
+
+    # --- Reading
+
+    def data_received(self, data: bytes) -> None:
+        limits = self.guard.limits
+        if len(data) > limits.head_bytes:  # how much of it belongs to a head is known by the piece only
+            for start in range(0, len(data), limits.head_bytes):
+                self.data_received(data[start : start + limits.head_bytes])
+            return
+        self._unset_keepalive_if_required()
+        self._size += len(data)
+        if self._phase == _BETWEEN:
+            self._phase, self._is_counted = _HEAD, True
+        elif self._phase == _OVER:
+            if self._size > limits.request_bytes:
+                self.transport.abort()
+            return
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._size = 0
+            self.data_received(self._head_again + data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            self._refuse(cause.args[0] if isinstance(cause, _Refused) else 400)
+        else:
+            if self._phase == _HEAD and self._size > limits.head_bytes:
+                self._refuse(431)
+            elif self._phase == _BODY and self._size > limits.request_bytes:
+                self._refuse(413)
+
+    def on_url(self, url: bytes) -> None:
+        self._phase = _HEAD  # also of a request that begins in the middle of what was read
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name in _WATCHED:
+            if name == b"host":
+                self._hosts += 1
+            elif name == b"transfer-encoding":
+                self._codings.append(value.lower())
+            elif value.lower() == b"100-continue":
+                self.expect_100_continue = True
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self._check_head()
+        if self.parser.should_upgrade():
+            self._head_again = self._without_upgrade()
+            return
+        earlier = self.cycle
+        super().on_headers_complete()
+        if self.pipeline:
+            self._earlier = [*(each for each in self._earlier if not each.response_complete), earlier]
+        # uvicorn would put trailers among the headers, where they pass for what a gateway has let through.
+        self.headers = []
+        self._phase, self._age = _BODY, 0.0
+        cycle = self.cycle
+        cycle.transport = self  # type: ignore[assignment] # all of a transport that it uses
+        # An answer that does not wait for the end of the body is the last one.
+        self._keep_alive, cycle.keep_alive = cycle.keep_alive, False
+
+    def on_message_complete(self) -> None:
+        self._hosts, self._codings = 0, []
+        if self.parser.should_upgrade():
+            return
+        super().on_message_complete()
+        self._phase, self._age, self._size, self._is_counted = _BETWEEN, 0.0, 0, False
+        if not self.cycle.response_started:
+            self.cycle.keep_alive = self._keep_alive
+
+    def _check_head(self) -> None:
+        """Whether it has a bearable size and, for everybody on the way here, the same end (RFC 9112 §3.2, §6.1)."""
+        limits = self.guard.limits
+        if (self._size > limits.head_bytes or not self._is_counted) and self._head_size() > limits.head_bytes:
+            raise _Refused(431)
+        if (self._hosts != 1 or self._codings) and not self._is_clear():
+            raise _Refused(400)
+        if len(self.pipeline) >= limits.waiting:
+            raise _Refused(429)
+
+    def _is_clear(self) -> bool:
+        version = self.parser.get_http_version()
+        if version == "1.1":
+            return self._hosts == 1 and self._codings in ([], [b"chunked"])
+        return version == "1.0" and self._hosts <= 1 and not self._codings
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _without_upgrade(self) -> bytes:
+        """The head as it is taken here: an upgrade may be ignored (RFC 9110 §7.8), the body behind it must not be.
+
+        The parser ends such a request with its head, and uvicorn takes the body for the next one.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            raise _Refused(400)
+        start = b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode())
+        lines = [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([start, *lines, b"", b""])
+
+    # --- Answering
+
+    def is_closing(self) -> bool:
+        return self._phase == _OVER or self.transport.is_closing()
+
+    def close(self) -> None:
+        """Nothing more is written. Who still sends gets to read first: the kernel would take back what was written."""
+        if self._phase == _BETWEEN or self.transport.is_closing():
+            self.transport.close()
+            return
+        self._phase, self._size, self._age = _OVER, 0, 0.0
+        for cycle in self._owed():
+            self._drop(cycle)
+        self.pipeline.clear()
+        self.flow.resume_reading()
+        self.transport.write_eof()
+
+    def _refuse(self, status: int) -> None:
+        """Answer what has just come, and close. What came before it is answered first, and is then the last."""
+        has_begun = self._phase == _BODY and self.cycle.response_started
+        if self._phase == _BODY:
+            self._drop(self.cycle)
+        self._phase = _OVER
+        if owed := self._owed():
+            owed[-1].keep_alive = False
+            return
+        if not has_begun:
+            self.write(self._bare_answer(status))
+        self.close()
+
+    def _owed(self) -> list[RequestResponseCycle]:
+        """The requests that have come and have not been answered, in their order."""
+        come = [*self._earlier, self.cycle] if self.cycle is not None else []
+        return [each for each in come if not (each.response_complete or each.disconnected)]
+
+    @staticmethod
+    def _drop(cycle: RequestResponseCycle) -> None:
+        """To its application the client is gone."""
+        cycle.disconnected = True
+        cycle.message_event.set()
+
+    def _bare_answer(self, status: int, more: bytes = b"") -> bytes:
+        headers = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
+        return b"".join([STATUS_LINE[status], *headers, more, b"content-length: 0\r\nconnection: close\r\n\r\n"])
+
+
+def guarded(limits: Limits) -> type[GuardedProtocol]:
+    """What uvicorn is to be given as `http`. For one server."""
+
+    class Guarded(GuardedProtocol):
+        guard = Guard(limits)
+
+    return Guarded
+
+
+def fit(limits: Limits) -> Limits:
+    """Let this process open as many files as the connections need, or lower their number to what it may open.
+
+    Without files left, neither would a new client hear a word, nor the stores be reached.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = limits.connections + SPARE_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return replace(limits, connections=min(limits.connections, max(wanted - SPARE_FILES, wanted // 2)))
