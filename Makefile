@@ -32,9 +32,14 @@ wheel: venv ## build dist/*.whl
 
 lock: venv ## resolve the dependencies anew (needs a network); ARGS=--upgrade for newer ones
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(ARGS) \
-		--extra dev --group test --group lint --group build --group bench pyproject.toml --output-file requirements.lock
+		--extra dev --group test --group lint --group build --group bench --group lock pyproject.toml \
+		--output-file requirements.lock
 	echo uv | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(ARGS) \
 		--no-annotate - --output-file requirements-uv.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--constraint requirements.lock pyproject.toml --output-file deploy/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--constraint requirements.lock --group build --output-file deploy/requirements-build.lock
 
 clean: ## remove what make has made; the data of `make dev` stays (make dev ARGS=--reset)
 	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -142,7 +142,11 @@ async def _migrate(connection: Any, say: Callable[[str], None]) -> list[str]:
 
 
 async def _apply(connection: Any, migration: Migration) -> None:
-    await connection.execute(migration.sql)
+    try:
+        await connection.execute(migration.sql)
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
+        # Elsewhere these mean that the migrations are still to come.
+        raise ConfigurationError([f"migration {migration.name} does not fit this database: {error}"]) from error
     await connection.execute(
         "INSERT INTO public.schema_migrations (version, checksum) VALUES ($1, $2)",
         migration.version,

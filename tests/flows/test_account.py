@@ -348,11 +348,12 @@ async def test_a_storm_of_everything_about_one_user_ends_without_a_failure_and_s
         passwords = [PASSWORD]
         dead: list[str] = []
         numbers = count()
+        acts = ["log in", "change", "log out", "everywhere", "operator", "toggle"]
         outcomes: Counter[str] = Counter()
 
         async def act(worker: Worker) -> None:
-            for _ in range(12):
-                what = chance.choice(["log in", "change", "log out", "everywhere", "operator", "toggle"])
+            while min(outcomes[each] for each in acts) < 2 or outcomes.total() < 80:
+                what = chance.choice(acts)
                 try:
                     token = await worker.log_in(password=passwords[-1])
                     match what:
@@ -380,10 +381,9 @@ async def test_a_storm_of_everything_about_one_user_ends_without_a_failure_and_s
                     outcomes[type(error).__name__] += 1
                 assert not any([await each.is_active(asker, token) for token in dead[-3:] for each in workers])
 
-        await asyncio.gather(*(act(worker) for worker in workers * 4))
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(act(worker) for worker in workers * 4))
         await check_dead(workers, asker, *dead)
-        assert outcomes["everywhere"] > 0
-        assert outcomes["change"] > 0
         assert await workers[0].log_in(password=passwords[-1])
 
 

@@ -1,0 +1,51 @@
+"""What the service is held against: three applications that do next to nothing, each made by a factory."""
+
+from urllib.parse import parse_qsl
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+_ANSWER = b'{"active":true}'
+_START = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_ANSWER))],
+}
+_BODY = {"type": "http.response.body", "body": _ANSWER}
+
+
+def raw() -> ASGIApp:
+    """The same answer to everything, and nothing read: what the server alone costs."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(_START)
+        await send(_BODY)
+
+    return answer
+
+
+def star_body() -> ASGIApp:
+    """Starlette, a body that is read whole, the standard library's parser."""
+
+    async def endpoint(request: Request) -> JSONResponse:
+        form = dict(parse_qsl((await request.body()).decode()))
+        return JSONResponse({"active": "token" in form})
+
+    return _starlette(endpoint)
+
+
+def star_form() -> ASGIApp:
+    """Starlette as its manual has it."""
+
+    async def endpoint(request: Request) -> JSONResponse:
+        form = await request.form()
+        return JSONResponse({"active": "token" in form})
+
+    return _starlette(endpoint)
+
+
+def _starlette(endpoint: object) -> ASGIApp:
+    return Starlette(routes=[Route("/oauth2/introspect", endpoint, methods=["POST"])])  # type: ignore[arg-type]

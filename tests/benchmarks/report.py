@@ -1,0 +1,84 @@
+"""What a run says: a table for people, the same in Markdown, everything in JSON."""
+
+import os
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import msgspec
+
+from tests.benchmarks.cases import CEILINGS
+from tests.benchmarks.cpu import Cores
+from tests.benchmarks.rounds import Result
+
+LIBRARIES = ("uvicorn", "uvloop", "httptools", "starlette", "asyncpg", "msgspec", "prometheus-client")
+
+
+class Run(msgspec.Struct, frozen=True):
+    """One run, and what one has to know to read it."""
+
+    at: str
+    python: str
+    cores: int
+    apart: bool
+    """Whether the server had a core of its own."""
+    generator: str
+    rounds: int
+    seconds: float
+    libraries: dict[str, str]
+    results: list[Result]
+
+
+def describe(results: Sequence[Result], cores: Cores, *, generator: str, rounds: int, seconds: float) -> Run:
+    return Run(
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        python=platform.python_version(),
+        cores=os.cpu_count() or 1,
+        apart=cores.are_apart,
+        generator=generator,
+        rounds=rounds,
+        seconds=seconds,
+        libraries={name: version(name) for name in LIBRARIES},
+        results=list(results),
+    )
+
+
+_HEAD = ("case", "CPU us", "PG us", "req/s", "p50 ms", "p99 ms", *(f"/ {name}" for name in CEILINGS), "goal")
+
+
+def _row(result: Result) -> tuple[str, ...]:
+    figures = result.median
+    ratios = (f"{result.cheaper[name]:.2f}" if name in result.cheaper else "" for name in CEILINGS)
+    goals = (
+        f"{goal:.2f} of {name}: {'met' if result.cheaper[name] >= goal else 'missed'}"
+        for name, goal in result.goals.items()
+    )
+    return (
+        result.case, f"{figures.cpu_us:.1f}", f"{figures.postgres_us:.1f}", f"{figures.per_second:.0f}",
+        f"{figures.p50_ms:.2f}", f"{figures.p99_ms:.2f}", *ratios, "; ".join(goals),
+    )  # fmt: skip
+
+
+def build_table(run: Run) -> str:
+    rows = [_HEAD, *(_row(result) for result in run.results)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+
+    def line(row: tuple[str, ...]) -> str:
+        first, *middle, last = (
+            cell.ljust(width) if column in {0, len(_HEAD) - 1} else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        return "  ".join((first, *middle, last)).rstrip()
+
+    return "\n".join(map(line, rows))
+
+
+def build_markdown(run: Run) -> str:
+    aligned = ["---", *("---:" for _ in _HEAD[1:-1]), "---"]
+    rows = [_HEAD, tuple(aligned), *(_row(result) for result in run.results)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def build_json(run: Run) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n"

@@ -1,0 +1,124 @@
+"""The benchmark runs, its answers are right, and nothing is left of it. How fast anything is, no test asserts."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.benchmarks.cases import CASES, CEILINGS, RAW, with_ceilings
+from tests.benchmarks.cpu import family, share_out
+from tests.benchmarks.generator import Outcome, replay
+from tests.benchmarks.load import find_generator
+from tests.benchmarks.server import Server, running
+from tests.benchmarks.traffic import Connection, Traffic, WrongAnswer, get, post
+
+CHECKOUT = Path(__file__).parent.parent.parent
+COMMAND = [sys.executable, "-m", "tests.benchmarks"]
+RIGHT = Traffic([get("/"), post("/oauth2/introspect", {"token": "a"}, ("client", "secret"))], b'"active":true')
+WRONG = Traffic(RIGHT.requests, b'"active":false')
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running("tests.benchmarks.ceilings:raw", share_out(), lifespan="off", environ={}) as server:
+        with Connection(server.port) as connection:
+            connection.check(RIGHT, "raw", most=1)
+        yield server
+
+
+def test_a_round_of_everything(tmp_path: Path) -> None:
+    cases = [case for case in CASES if case.connections == 64]
+    options = ["--generator", "bundled", "--rounds", "1", "--seconds", "0.1", "--tokens", "16"]
+    options += [f"--only={case.name}" for case in cases]
+    files = [f"--json={tmp_path / 'run.json'}", f"--markdown={tmp_path / 'run.md'}"]
+    done = subprocess.run([*COMMAND, *options, *files], cwd=CHECKOUT, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+
+    run: dict[str, Any] = msgspec.json.decode((tmp_path / "run.json").read_bytes())
+    assert [result["case"] for result in run["results"]] == [case.name for case in with_ceilings(tuple(cases))]
+    for result in run["results"]:
+        assert result["median"]["per_second"] > 0
+        assert len(result["rounds"]) == 1
+    by_name = {result["case"]: result for result in run["results"]}
+    for case in cases:
+        assert set(by_name[case.name]["cheaper"]) == set(by_name[case.name]["faster"]) == set(case.against)
+        assert set(case.goals) <= set(case.against) <= set(CEILINGS)
+        assert case.name in done.stdout
+    lines = (tmp_path / "run.md").read_text().splitlines()
+    assert len(lines) == len(run["results"]) + 2
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_a_terminated_run_leaves_nothing_behind() -> None:
+    run = subprocess.Popen(
+        [*COMMAND, "--only=JWKS", "--seconds=60", "--tokens=2"],
+        cwd=CHECKOUT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert run.stderr is not None
+    assert b"are up" in run.stderr.readline()
+    started = {each.pid for each in family(run.pid)}
+    assert len(started) > 6  # PostgreSQL, Valkey, the service, three ceilings
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(30) == 128 + signal.SIGTERM
+    run.stderr.close()
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in started):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+GENERATORS = [
+    "bundled",
+    pytest.param("wrk", marks=pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")),
+]
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_a_generator_counts_what_was_answered(server: Server, name: str) -> None:
+    found, put = find_generator(name)
+    outcome = put(server.port, RIGHT, 4, 0.2)
+    outcome.check("raw")
+    assert found == name
+    assert outcome.seconds >= 0.2
+    assert 0 < outcome.p50_ms <= outcome.p99_ms
+
+
+def test_a_wrong_answer_is_no_measurement(server: Server) -> None:
+    outcome = replay(server.port, WRONG, 2, 0.05)
+    assert outcome.failed["answer"] == outcome.requests
+    with pytest.raises(WrongAnswer):
+        outcome.check("raw")
+    with Connection(server.port) as connection, pytest.raises(WrongAnswer):
+        connection.check(WRONG, "raw", most=1)
+
+
+def test_no_answer_is_no_measurement() -> None:
+    with pytest.raises(WrongAnswer):
+        Outcome(requests=0, seconds=1.0, p50_ms=0.0, p99_ms=0.0, failed={}).check(RAW)
+
+
+def test_the_time_that_a_server_computes_is_counted(server: Server) -> None:
+    before = server.cpu_seconds()
+    outcome = replay(server.port, RIGHT, 16, 0.3)
+    spent = server.cpu_seconds() - before
+    assert 0 < spent / outcome.requests < 0.01
+    assert [each.pid for each in family(server.pid)] == [server.pid]
+    assert os.getpid() in {each.pid for each in family(os.getpid())}
+
+
+def test_an_unknown_case_is_refused() -> None:
+    done = subprocess.run(
+        [*COMMAND, "--only=nothing like it"], cwd=CHECKOUT, capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 2
+    assert CASES[0].name in done.stderr
