@@ -33,8 +33,8 @@ class Limits:
 
     connections: int = 4_000
     """In one worker. One more takes the place of an idle one; where none is idle, it is turned away."""
-    idle_s: int = 5
-    """Between two requests."""
+    idle_s: int = 75
+    """Between two requests. Longer than proxies keep theirs, so that none sends into a connection that just closes."""
     head_s: float = 10.0
     """For the head, from its first byte on; for the first one, from the beginning of the connection."""
     body_s: float = 20.0

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from authsvc import migrate as migrations
+from authsvc import wiring
 from authsvc.embedded import Embedded
 from authsvc.errors import ConfigurationError, Unavailable
 from authsvc.jobs.runner import Periodic
@@ -165,6 +166,21 @@ async def test_a_worker_that_ends_in_the_middle_of_its_work_tells_everybody(data
     async with asyncio.timeout(5):
         while asyncio.all_tasks() != before:
             await asyncio.sleep(0.01)
+
+
+async def test_a_worker_ends_while_a_job_of_its_own_hangs(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cancelling of a query that hangs ends in a timeout of its own, which must not make the job go on."""
+    monkeypatch.setattr(wiring, "KEY_REFRESH_SECONDS", 0.01)
+    async with line_to(database_url) as line:
+        async with worker_on(cheap(line.url, database_timeout_ms=500)) as worker:
+            line.hold()
+            database = worker.flows.keys._db
+            async with asyncio.timeout(5):
+                while not database.in_use:
+                    await asyncio.sleep(0.001)
+            started = perf_counter()
+        assert perf_counter() - started < 5
+        line.resume()
 
 
 @pytest.mark.parametrize("master_key", ["", "short", "A" * 43, "!" * 43])

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from authsvc.cli.context import data_dir_option, json_option, read_settings, tell, told_errors
+from authsvc.errors import ConfigurationError
 from authsvc.settings import load, unknown_names
 
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
@@ -27,7 +28,10 @@ workers_option = click.option("--workers", type=click.IntRange(1, 64), default=1
 @contextmanager
 def _metrics_directory() -> Iterator[str]:
     """Where the processes put their numbers. Set before the metrics library is imported: it asks for it then."""
-    directory = tempfile.mkdtemp(prefix="authsvc-metrics-")
+    try:
+        directory = tempfile.mkdtemp(prefix="authsvc-metrics-")
+    except OSError as error:
+        raise ConfigurationError([f"there is no temporary directory to write to: {error.strerror}"]) from None
     os.environ[METRICS_DIR] = directory
     try:
         yield directory
@@ -132,7 +136,6 @@ def config() -> None:
 @data_dir_option
 def check_config(as_json: bool, data_dir: Path) -> None:
     """Read every setting, and tell every fault at once."""
-    from authsvc.errors import ConfigurationError
     from authsvc.protocol.keys import parse_master_key
 
     faults: list[str] = []

@@ -18,11 +18,14 @@ class Periodic:
         self._act = act
         self._task: asyncio.Task[None] | None = None
         self._was_failing = False
+        self._is_stopping = False
 
     def start(self) -> None:
+        self._is_stopping = False
         self._task = asyncio.create_task(self._run(), name=self._name)
 
     async def stop(self) -> None:
+        self._is_stopping = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -30,6 +33,8 @@ class Periodic:
     async def _run(self) -> None:
         while True:
             await self._run_once()
+            if self._is_stopping:  # a query that is cancelled may end in an error of its own
+                return
             await asyncio.sleep(self._seconds)
 
     async def _run_once(self) -> None:
