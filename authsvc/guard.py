@@ -32,7 +32,7 @@ class Limits:
     """What connections may take. A time ends at a sweep: not late, and by less than `sweep_s` early."""
 
     connections: int = 4_000
-    """In one worker. One more takes the place of an idle one; where none is idle, it is turned away."""
+    """In one worker. One more takes the place of the longest idle one; where none is idle, it is turned away."""
     idle_s: int = 75
     """Between two requests. Longer than proxies keep theirs, so that none sends into a connection that just closes."""
     head_s: float = 10.0
@@ -85,7 +85,7 @@ class Guard:
 
     def _make_room(self) -> bool:
         if self._idle is None:  # all are looked through once in a while, not for each of a flood
-            self._idle = [each for each in self._connections if each.is_idle]
+            self._idle = sorted((each for each in self._connections if each.is_idle), key=lambda each: each.age)
         while self._idle:
             each = self._idle.pop()
             if each.is_idle:
@@ -121,7 +121,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self.timeout_keep_alive = self.guard.limits.idle_s
         self._phase = _HEAD
-        self._age = 0.0  # seconds that the client took in this phase
+        self.age = 0.0  # seconds that the client took in this phase; also those since its last request
         self._stuck = 0.0  # seconds in which it did not take all that was written
         self._size = 0  # bytes of this request, but for a beginning that came with the end of an earlier one
         self._is_counted = True  # there was no such beginning
@@ -152,7 +152,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         self.guard.hurry()
-        self._age = 0.0
+        self.age = 0.0
         self._keep_alive = False
         super().shutdown()
 
@@ -167,13 +167,15 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._stuck >= limits.answer_s:
             self.transport.abort()
             return
-        if self._phase == _BETWEEN or self.flow.read_paused or (self._phase == _OVER and self._owed()):
-            return  # uvicorn's own timer runs; or the client waits for us
-        self._age += limits.sweep_s
+        if self.flow.read_paused or (self._phase == _OVER and self._owed()):
+            return  # the client waits for us
+        self.age += limits.sweep_s
+        if self._phase == _BETWEEN:
+            return  # uvicorn's own timer runs
         if self._phase == _OVER:
-            if self._age >= limits.leave_s:
+            if self.age >= limits.leave_s:
                 self.transport.abort()
-        elif self._age >= (limits.head_s if self._phase == _HEAD else limits.body_s):
+        elif self.age >= (limits.head_s if self._phase == _HEAD else limits.body_s):
             if self._size or not self._is_counted:
                 self._refuse(408)
             else:  # nobody has asked anything
@@ -190,7 +192,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._size += len(data)
         if self._phase == _BETWEEN:
-            self._phase, self._is_counted = _HEAD, True
+            self._phase, self.age, self._is_counted = _HEAD, 0.0, True
         elif self._phase == _OVER:
             if self._size > limits.request_bytes:
                 self.transport.abort()
@@ -235,7 +237,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._earlier = [*(each for each in self._earlier if not each.response_complete), earlier]
         # uvicorn would put trailers among the headers, where they pass for what a gateway has let through.
         self.headers = []
-        self._phase, self._age = _BODY, 0.0
+        self._phase, self.age = _BODY, 0.0
         cycle = self.cycle
         cycle.transport = self  # type: ignore[assignment] # all of a transport that it uses
         # An answer that does not wait for the end of the body is the last one.
@@ -246,7 +248,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         super().on_message_complete()
-        self._phase, self._age, self._size, self._is_counted = _BETWEEN, 0.0, 0, False
+        self._phase, self.age, self._size, self._is_counted = _BETWEEN, 0.0, 0, False
         if not self.cycle.response_started:
             self.cycle.keep_alive = self._keep_alive
 
@@ -291,7 +293,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._phase == _BETWEEN or self.transport.is_closing():
             self.transport.close()
             return
-        self._phase, self._size, self._age = _OVER, 0, 0.0
+        self._phase, self._size, self.age = _OVER, 0, 0.0
         for cycle in self._owed():
             self._drop(cycle)
         self.pipeline.clear()

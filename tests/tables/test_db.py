@@ -397,7 +397,17 @@ async def test_connections_that_are_killed_while_they_rest_are_replaced(db: Data
         except Unavailable:
             failed += 1
     assert failed <= 3, "no connection fails twice"
-    await check_works(db)
+    async with asyncio.timeout(5):  # a busy server is a moment late in ending them
+        while not await _works(db):
+            pass
+
+
+async def _works(db: Database) -> bool:
+    try:
+        await check_works(db)
+    except Unavailable:
+        return False
+    return True
 
 
 async def test_a_line_that_is_cut_and_restored_needs_nobody_to_mend_the_pool(line: Line) -> None:
