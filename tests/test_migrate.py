@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,38 @@ import asyncpg
 import pytest
 
 from authsvc import migrate as migrations
+from authsvc.embedded import Stores
 from authsvc.errors import ConfigurationError, Unavailable
 from authsvc.migrate import find_missing, migrate, parse_migration, prepare_schema, shipped
+from tests.stores import fresh_database
 
 FIRST = "CREATE TABLE one (n int); INSERT INTO one VALUES (1);"
 SECOND = "CREATE TABLE two (n int);"
 
+_AS_NEW = "DROP SCHEMA public CASCADE; DROP SCHEMA IF EXISTS auth CASCADE; CREATE SCHEMA public"
+
 Put = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def module_database_url(stores: Stores) -> Iterator[str]:
+    with fresh_database(stores) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(module_database_url: str) -> str:
+    """The same database for all tests here, as it was when it was new: a new one takes much longer."""
+
+    async def empty() -> None:
+        connection = await asyncpg.connect(module_database_url)
+        try:
+            await connection.execute(_AS_NEW)
+        finally:
+            await connection.close()
+
+    asyncio.run(empty())
+    return module_database_url
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from authsvc import migrate as migrations
 from authsvc import wiring
-from authsvc.embedded import Embedded
+from authsvc.embedded import Embedded, Stores
 from authsvc.errors import ConfigurationError, Unavailable
 from authsvc.jobs.runner import Periodic
 from authsvc.migrate import migrate, shipped
@@ -20,12 +20,24 @@ from authsvc.settings import Settings
 from authsvc.wiring import open_readiness
 from tests.flows.workers import Caller, Worker, cheap, worker_on
 from tests.house_of import FakeClock
-from tests.stores import embedded, passable_directory
+from tests.stores import embedded, fresh_database, passable_directory
+from tests.tables.emptied import emptied
 from tests.tables.line import line_to
 
 ANOTHER_MASTER_KEY = format_master_key(bytes(range(32)))
 SOON = 2.0
 """Seconds within which a worker serves again when PostgreSQL is back (FLT-35)."""
+
+
+@pytest.fixture(scope="module")
+def module_database_url(stores: Stores, migrated_template: str) -> Iterator[str]:
+    with fresh_database(stores, migrated_template) as url:
+        yield url
+
+
+@pytest.fixture
+def database_url(module_database_url: str) -> str:
+    return emptied(module_database_url)
 
 
 async def serves(worker: Worker, who: Caller) -> bool:

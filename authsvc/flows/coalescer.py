@@ -33,7 +33,7 @@ class Coalescer:
         self._observe = observe
         self._waiting: list[Waiter] = []
         self._is_scheduled = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], asyncio.TimerHandle] = {}
 
     def find(self, keys: Sequence[str]) -> "asyncio.Future[Found]":
         """Those of the keys that the store has, and perhaps others that were asked for beside them.
@@ -50,7 +50,8 @@ class Coalescer:
         """End what is out; whoever still waits is told Unavailable."""
         waiting, self._waiting = self._waiting, []  # first of all: a batch that ends makes room for the next
         _fail(waiting, Unavailable())
-        for task in self._tasks:
+        for task, timer in self._tasks.items():
+            timer.cancel()  # cancelled twice, the driver would be left alone in the middle of giving up a query
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -70,7 +71,7 @@ class Coalescer:
             return
         self._free -= 1
         task = loop.create_task(self._run(batch))
-        self._tasks.add(task)
+        self._tasks[task] = loop.call_later(self._timeout, task.cancel)
         task.add_done_callback(partial(self._done, batch))
         self._schedule(loop)
 
@@ -78,12 +79,11 @@ class Coalescer:
         keys = {key for _, wanted, answer in batch if not answer.done() for key in wanted}
         self._observe(len(batch))
         try:
-            async with asyncio.timeout(self._timeout):
-                found = await self._ask(keys) if keys else {}
+            found = await self._ask(keys) if keys else {}
         except BaseException as error:
             cause = error if isinstance(error, Unavailable) else Unavailable()
             if cause is not error:
-                cause.__cause__ = error
+                cause.__cause__ = TimeoutError() if isinstance(error, asyncio.CancelledError) else error
             _fail(batch, cause)
             if not isinstance(error, (Unavailable, TimeoutError, asyncio.CancelledError)):
                 raise
@@ -93,7 +93,7 @@ class Coalescer:
                     answer.set_result(found)
 
     def _done(self, batch: list[Waiter], task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task).cancel()
         self._free += 1
         if task.cancelled():  # before its first step, so that it told nobody
             _fail(batch, Unavailable())

@@ -6,7 +6,7 @@ import pytest
 
 from authsvc import wiring
 from authsvc.embedded import Stores
-from tests.flows.workers import Worker, cheap, workers_on
+from tests.flows.workers import Worker, cheap, worker_on, workers_on
 from tests.house_of import House, house_on, settings_for
 from tests.stores import fresh_database
 from tests.tables.emptied import emptied
@@ -34,6 +34,13 @@ async def workers(database_url: str) -> AsyncIterator[list[Worker]]:
     """Two workers of one deployment."""
     async with workers_on(cheap(database_url)) as workers:
         yield workers
+
+
+@pytest.fixture
+async def worker(database_url: str) -> AsyncIterator[Worker]:
+    """A worker that is alone."""
+    async with worker_on(cheap(database_url)) as worker:
+        yield worker
 
 
 @pytest.fixture

@@ -82,25 +82,23 @@ async def test_logging_out_everywhere_ends_every_session_and_lets_the_user_in_ag
     await check_live(workers, asker, await here.log_in(), await there.log_in())
 
 
-async def test_a_dead_token_logs_nobody_out(workers: list[Worker]) -> None:
-    here, _ = workers
-    await here.register()
-    dead = await here.log_in()
-    await here.log_out(dead)
-    before = await contents(here.settings.database_url)
-    for act in (here.log_out, here.log_out_everywhere):
+async def test_a_dead_token_logs_nobody_out(worker: Worker) -> None:
+    await worker.register()
+    dead = await worker.log_in()
+    await worker.log_out(dead)
+    before = await contents(worker.settings.database_url)
+    for act in (worker.log_out, worker.log_out_everywhere):
         with pytest.raises(InvalidToken):
             await act(dead)
     with pytest.raises(InvalidToken):
-        await here.change_password(dead, NEW)
-    assert await contents(here.settings.database_url) == before
+        await worker.change_password(dead, NEW)
+    assert await contents(worker.settings.database_url) == before
 
 
-async def test_a_clients_own_token_is_no_users(workers: list[Worker]) -> None:
-    here, _ = workers
-    owner = await here.client(audiences=(here.settings.api_audience,))
+async def test_a_clients_own_token_is_no_users(worker: Worker) -> None:
+    owner = await worker.client(audiences=(worker.settings.api_audience,))
     with pytest.raises(Forbidden):
-        await here.flows.access.authorize_user(await here.mint(owner))
+        await worker.flows.access.authorize_user(await worker.mint(owner))
 
 
 # --- A new password
@@ -123,12 +121,11 @@ async def test_a_password_change_keeps_the_current_session_and_ends_all_others(w
     await check_live(workers, asker, await here.log_in(password=NEW), after)
 
 
-async def test_the_new_token_says_what_the_old_one_said(workers: list[Worker]) -> None:
-    here, _ = workers
-    await here.register()
-    mine = await here.log_in(scope="email")
-    here.clock.advance(60)
-    before, after = claims_of(mine), claims_of(await here.change_password(mine, NEW))
+async def test_the_new_token_says_what_the_old_one_said(worker: Worker) -> None:
+    await worker.register()
+    mine = await worker.log_in(scope="email")
+    worker.clock.advance(60)
+    before, after = claims_of(mine), claims_of(await worker.change_password(mine, NEW))
     for name in ("iss", "sub", "aud", "client_id", "scope", "sid", "grant_id", "auth_time", "amr"):
         assert after[name] == before[name]
     for name in ("jti", "iat", "exp", "gen"):
@@ -233,7 +230,7 @@ async def test_a_password_change_and_a_log_out_everywhere_at_once_leave_nothing_
     async with workers_on(cheap(f"{database_url}&deadlock_timeout=20ms", password_hash_threads=4)) as workers:
         asker = await workers[0].client()
         orders: Counter[str] = Counter()
-        for turn in range(30):
+        for turn in range(20):
             email = f"user{turn}@example.com"
             await workers[0].register(email)
             tokens = [await worker.log_in(email) for worker in workers]
@@ -266,7 +263,7 @@ async def test_a_login_that_races_the_end_of_its_right_to_leaves_nothing_live(da
     async with workers_on(cheap(database_url, password_hash_threads=4)) as workers:
         asker = await workers[0].client()
         outcomes: Counter[str] = Counter()
-        for turn in range(10):
+        for turn in range(6):
             email = f"user{turn}@example.com"
             sub = await workers[0].register(email)
             mine = await workers[0].log_in(email)
@@ -309,8 +306,8 @@ async def test_a_login_that_races_the_end_of_its_right_to_leaves_nothing_live(da
                 assert not await sessions_of(workers[0]) & {claims_of(token)["sid"] for token in tokens}
             with pytest.raises(InvalidCredentials):
                 await workers[0].log_in(email)
-        assert outcomes["logged in"] > 20
-        assert outcomes["refused"] > 10
+        assert outcomes["logged in"] > 10
+        assert outcomes["refused"] > 6
 
 
 async def test_a_session_opened_while_the_user_is_logged_out_everywhere_cannot_be_carried_past_it(
@@ -456,7 +453,7 @@ async def test_what_is_refreshed_while_it_is_revoked_is_refused_or_dead(database
             except InvalidGrant:
                 outcomes["refused"] += 1
 
-        for turn in range(8):
+        for turn in range(5):
             sub = await here.register(EMAIL)
             opened = await here.open_session(EMAIL)
             known = await here.flows.access.authorize_user(opened.access_token)
@@ -471,8 +468,8 @@ async def test_what_is_refreshed_while_it_is_revoked_is_refused_or_dead(database
             if kept is not None:
                 await check_live(workers, asker, kept)
             await here.flows.users.delete(sub)
-        assert outcomes["refused"] == 8
-        assert outcomes["refreshed"] > 8
+        assert outcomes["refused"] == 5
+        assert outcomes["refreshed"] >= 5
 
 
 async def test_a_user_who_is_gone_since_the_token_was_looked_at_is_gone(workers: list[Worker]) -> None:

@@ -246,8 +246,9 @@ async def test_a_batch_that_fails_by_a_fault_of_ours_is_an_outage_too_and_is_rep
 
 async def test_a_question_that_is_not_answered_in_time_is_an_outage() -> None:
     store = Store(timeout=0.05)
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable) as caught:
         await store.coalescer.find(["a"])
+    assert isinstance(caught.value.__cause__, TimeoutError), "as the log shall have it"
     assert store.out == 0
 
 
@@ -399,7 +400,7 @@ async def test_ten_thousand_calls_with_hang_ups_and_failures_are_each_answered_r
     assert asyncio.all_tasks() == before
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     in_flight=st.integers(1, 4),

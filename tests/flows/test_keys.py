@@ -549,14 +549,13 @@ async def test_a_worker_that_could_not_read_the_keys_for_long_revokes_what_it_is
 
 
 async def test_a_worker_that_reads_the_keys_every_second_asks_no_store_about_garbage(
-    workers: list[Worker], monkeypatch: pytest.MonkeyPatch
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # ATK-36
-    here, _ = workers
-    owner = await here.client()
-    token = await here.mint(owner)
+    owner = await worker.client()
+    token = await worker.mint(owner)
     header, claims, signature = token.split(".")
     garbage = [" ", "a.b.c", "x" * 9000, f"{header}.{claims}.{signature[::-1]}", f"{claims}.{claims}.{signature}"]
-    assert await here.is_active(owner, token)
+    assert await worker.is_active(owner, token)
 
     def refuse(*_: object) -> None:
         raise AssertionError("a store was asked")
@@ -564,9 +563,9 @@ async def test_a_worker_that_reads_the_keys_every_second_asks_no_store_about_gar
     monkeypatch.setattr(Database, "_connection", refuse)
     for _ in range(20):
         for text in garbage:
-            assert not await here.is_active(owner, text)
-            assert not await here.is_let_in(text)
-            await here.revoke(owner, text)
+            assert not await worker.is_active(owner, text)
+            assert not await worker.is_let_in(text)
+            await worker.revoke(owner, text)
 
 
 async def test_keys_that_were_asked_for_earlier_do_not_replace_those_asked_for_later(database_url: str) -> None:

@@ -78,59 +78,55 @@ async def _with_plain_text_for_a_hash(worker: Worker) -> None:
     [_nobody, _somebody, _disabled, _deleted, _without_password, _with_an_unusable_hash, _with_plain_text_for_a_hash],
 )
 async def test_who_may_not_log_in_is_told_one_thing_at_the_cost_of_one_hash(
-    workers: list[Worker], prepare: Prepare, hashes: list[str]
+    worker: Worker, prepare: Prepare, hashes: list[str]
 ) -> None:  # ATK-40, ATK-44
-    here, _ = workers
-    await prepare(here)
-    before = await contents(here.settings.database_url)
+    await prepare(worker)
+    before = await contents(worker.settings.database_url)
     with pytest.raises(InvalidCredentials) as caught:
-        await here.log_in()
+        await worker.log_in()
     assert str(caught.value) == str(InvalidCredentials())
     assert caught.value.__cause__ is None
     assert len(hashes) == 1
-    assert await contents(here.settings.database_url) == before
+    assert await contents(worker.settings.database_url) == before
 
 
-async def test_an_address_that_nobody_can_have_is_nobodys_at_the_same_cost(
-    workers: list[Worker], hashes: list[str]
-) -> None:
+async def test_an_address_that_nobody_can_have_is_nobodys_at_the_same_cost(worker: Worker, hashes: list[str]) -> None:
     emails = ["", "nobody", "a@b@example.com", "a b@example.com", "a\0@example.com", "@", "x" * 9999]
     for email in emails:
         with pytest.raises(InvalidCredentials):
-            await workers[0].log_in(email)
+            await worker.log_in(email)
     assert len(hashes) == len(emails)
 
 
-async def test_who_may_log_in_costs_one_hash_too(workers: list[Worker], hashes: list[str]) -> None:
-    here, _ = workers
-    await here.register()
-    await here.log_in()
+async def test_who_may_log_in_costs_one_hash_too(worker: Worker, hashes: list[str]) -> None:
+    await worker.register()
+    await worker.log_in()
     assert len(hashes) == 1
 
 
-async def test_one_address_has_many_spellings_and_one_user(workers: list[Worker]) -> None:
-    sub = await workers[0].register("Ada@example.com")
+async def test_one_address_has_many_spellings_and_one_user(worker: Worker) -> None:
+    sub = await worker.register("Ada@example.com")
     for email in ("ada@example.com", "ADA@Example.COM", "ada@ｅｘａｍｐｌｅ.com"):
-        assert claims_of(await workers[0].log_in(email))["sub"] == sub
+        assert claims_of(await worker.log_in(email))["sub"] == sub
 
 
-async def test_a_password_is_right_to_the_letter(workers: list[Worker]) -> None:  # ATK-45
-    await workers[0].register()
+async def test_a_password_is_right_to_the_letter(worker: Worker) -> None:  # ATK-45
+    await worker.register()
     for wrong in (PASSWORD + " ", " " + PASSWORD, PASSWORD.upper(), PASSWORD[:-1], PASSWORD + "\0", ""):
         with pytest.raises(InvalidCredentials):
-            await workers[0].log_in(password=wrong)
+            await worker.log_in(password=wrong)
 
 
-async def test_a_password_is_the_same_however_its_letters_are_composed(workers: list[Worker]) -> None:  # PWR-04
-    await workers[0].register(password="caf\u00e9 caf\u00e9 caf\u00e9 caf\u00e9")
-    assert await workers[0].log_in(password="cafe\u0301 cafe\u0301 cafe\u0301 cafe\u0301")
+async def test_a_password_is_the_same_however_its_letters_are_composed(worker: Worker) -> None:  # PWR-04
+    await worker.register(password="caf\u00e9 caf\u00e9 caf\u00e9 caf\u00e9")
+    assert await worker.log_in(password="cafe\u0301 cafe\u0301 cafe\u0301 cafe\u0301")
 
 
-async def test_a_password_that_is_never_hashed_costs_no_hash(workers: list[Worker], hashes: list[str]) -> None:
-    await workers[0].register()
+async def test_a_password_that_is_never_hashed_costs_no_hash(worker: Worker, hashes: list[str]) -> None:
+    await worker.register()
     for password in ("x" * 257, "ü" * 600, "x" * 60_000, "\ud800" * 20):  # ATK-42
         with pytest.raises(InvalidValue):
-            await workers[0].log_in(password=password)
+            await worker.log_in(password=password)
     assert hashes == []
 
 
@@ -242,11 +238,10 @@ async def test_a_login_that_cannot_be_looked_up_or_written_is_no_verdict(databas
 
 
 async def test_a_queue_that_is_full_is_told_before_anything_is_looked_up(
-    workers: list[Worker], monkeypatch: pytest.MonkeyPatch
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # LOG-08: nothing is said of who exists
-    here, _ = workers
-    monkeypatch.setattr(here.flows.login._hasher, "_room", 0)
-    monkeypatch.setattr(here.flows.login, "_find_client", None)
+    monkeypatch.setattr(worker.flows.login._hasher, "_room", 0)
+    monkeypatch.setattr(worker.flows.login, "_find_client", None)
     for email in (EMAIL, "nobody@example.com"):
         with pytest.raises(Unavailable):
-            await here.log_in(email)
+            await worker.log_in(email)

@@ -15,14 +15,13 @@ PUBLIC = Caller("first-party", None)
 # --- Users
 
 
-async def test_a_user_is_found_by_sub_and_by_address(workers: list[Worker]) -> None:
-    here, _ = workers
-    sub = await here.register()
+async def test_a_user_is_found_by_sub_and_by_address(worker: Worker) -> None:
+    sub = await worker.register()
     for name in (sub, EMAIL, "ADA@Example.com"):
-        assert (await here.flows.users.get(name)).sub == sub
+        assert (await worker.flows.users.get(name)).sub == sub
     for name in ("", "usr_nobody", "nobody@example.com", "a@b@c", "@", "%", sub.upper()):
         with pytest.raises(NotFound):
-            await here.flows.users.get(name)
+            await worker.flows.users.get(name)
 
 
 @pytest.mark.parametrize("act", ["disable", "delete", "revoke_tokens"])
@@ -84,26 +83,24 @@ async def test_acts_on_one_user_at_once_do_not_get_in_each_others_way(workers: l
 # --- Clients
 
 
-async def test_the_secret_of_a_client_is_shown_once_and_kept_as_a_digest(workers: list[Worker]) -> None:
-    here, _ = workers
-    client, secret = await here.flows.clients.create(ClientRegistration(name="a client"))
+async def test_the_secret_of_a_client_is_shown_once_and_kept_as_a_digest(worker: Worker) -> None:
+    client, secret = await worker.flows.clients.create(ClientRegistration(name="a client"))
     assert secret is not None
     assert secret.startswith("as_")
     assert len(secret) >= 43
     assert client.secret_digests == (sha256(secret.encode()).digest(),)
-    dump = await sql(here.settings.database_url, "SELECT string_agg(c::text, ' ') FROM auth.clients c")
+    dump = await sql(worker.settings.database_url, "SELECT string_agg(c::text, ' ') FROM auth.clients c")
     assert secret not in dump
     assert secret not in repr(client)
 
 
-async def test_a_public_client_has_no_secret(workers: list[Worker]) -> None:
-    client, secret = await workers[0].flows.clients.create(ClientRegistration(name="a client", public=True))
+async def test_a_public_client_has_no_secret(worker: Worker) -> None:
+    client, secret = await worker.flows.clients.create(ClientRegistration(name="a client", public=True))
     assert (secret, client.secret_digests, client.auth_method) == (None, (), AuthMethod.NONE)
 
 
-async def test_a_registration_that_contradicts_itself_makes_no_client(workers: list[Worker]) -> None:
-    here, _ = workers
-    before = await contents(here.settings.database_url)
+async def test_a_registration_that_contradicts_itself_makes_no_client(worker: Worker) -> None:
+    before = await contents(worker.settings.database_url)
     for wrong in (
         ClientRegistration(name=""),
         ClientRegistration(name="a\0b"),
@@ -112,8 +109,8 @@ async def test_a_registration_that_contradicts_itself_makes_no_client(workers: l
         ClientRegistration(name="a client", public=True, auth_method=AuthMethod.BASIC),
     ):
         with pytest.raises(InvalidValue):
-            await here.flows.clients.create(wrong)
-    assert await contents(here.settings.database_url) == before
+            await worker.flows.clients.create(wrong)
+    assert await contents(worker.settings.database_url) == before
 
 
 async def test_a_new_secret_takes_the_place_of_the_old_one(workers: list[Worker]) -> None:  # ATK-81
@@ -149,17 +146,15 @@ async def test_a_deleted_client_takes_its_sessions_and_tokens_along(workers: lis
         await there.log_out(token)
 
 
-async def test_clients_are_listed(workers: list[Worker]) -> None:
-    here, _ = workers
-    callers = [await here.client() for _ in range(3)]
-    listed = {client.client_id for client in await here.flows.clients.list_all()}
+async def test_clients_are_listed(worker: Worker) -> None:
+    callers = [await worker.client() for _ in range(3)]
+    listed = {client.client_id for client in await worker.flows.clients.list_all()}
     assert listed == {"first-party", *(caller.client_id for caller in callers)}
 
 
-async def test_a_token_without_a_session_logs_nobody_out(workers: list[Worker]) -> None:
-    here, _ = workers
-    owner = await here.client(audiences=(here.settings.api_audience,))
-    known = await here.flows.access._recognition.recognise(await here.mint(owner))
+async def test_a_token_without_a_session_logs_nobody_out(worker: Worker) -> None:
+    owner = await worker.client(audiences=(worker.settings.api_audience,))
+    known = await worker.flows.access._recognition.recognise(await worker.mint(owner))
     assert known is not None
     with pytest.raises(Forbidden):
-        await here.flows.account.log_out(known.token)
+        await worker.flows.account.log_out(known.token)

@@ -147,14 +147,14 @@ async def test_a_caller_whose_copy_has_grown_old_is_neither_let_in_nor_turned_aw
 
 
 async def test_a_revocation_that_was_told_is_true_and_one_that_was_not_can_be_repeated(database_url: str) -> None:
-    """The line breaks at random moments of 150 revocations. Of those that returned, every token is dead on the worker
+    """The line breaks at random moments of 80 revocations. Of those that returned, every token is dead on the worker
     beside it; of the others nothing is promised, and the same call again is."""
     async with two_ways(database_url) as (here, there, line):
         owner = await there.client()
         chance = random.Random(31)
         outcomes: Counter[str] = Counter()
         await here.is_active(owner, await there.mint(owner))
-        for _ in range(150):
+        for _ in range(80):
             token = await there.mint(owner)
             breaking = asyncio.get_running_loop().call_later(chance.random() * 0.003, line.break_connections)
             try:

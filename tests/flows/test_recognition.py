@@ -51,10 +51,9 @@ async def test_a_worker_may_remember_none(database_url: str) -> None:
         assert not await worker.is_active(owner, token)
 
 
-async def test_garbage_is_not_remembered(workers: list[Worker]) -> None:  # ATK-36
-    here, _ = workers
-    owner = await here.client()
-    token = await here.mint(owner)
+async def test_garbage_is_not_remembered(worker: Worker) -> None:  # ATK-36
+    owner = await worker.client()
+    token = await worker.mint(owner)
     header, claims, signature = token.split(".")
     for text in (
         "x",
@@ -66,22 +65,21 @@ async def test_garbage_is_not_remembered(workers: list[Worker]) -> None:  # ATK-
         token[1:],
         token * 2,
     ):
-        assert not await here.is_active(owner, text)
-    assert recognition_of(here)._known == {}
+        assert not await worker.is_active(owner, text)
+    assert recognition_of(worker)._known == {}
 
 
-async def test_no_token_text_is_in_memory(workers: list[Worker]) -> None:
+async def test_no_token_text_is_in_memory(worker: Worker) -> None:
     """ATK-102: a dump of the process holds nothing that could be presented again."""
-    here, _ = workers
-    asker = await here.client()
-    await here.register()
-    tokens = [await here.mint(asker), await here.log_in()]
+    asker = await worker.client()
+    await worker.register()
+    tokens = [await worker.mint(asker), await worker.log_in()]
     for token in tokens:
-        assert await here.is_active(asker, token)
-    assert await here.is_let_in(tokens[1])
+        assert await worker.is_active(asker, token)
+    assert await worker.is_let_in(tokens[1])
     texts = {
         part if isinstance(part, bytes) else part.encode()
-        for part in everything_in(recognition_of(here)._known)
+        for part in everything_in(recognition_of(worker)._known)
         if isinstance(part, (str, bytes))
     }
     assert any(claims_of(tokens[0])["jti"].encode() in text for text in texts), "it is looked at the right place"
@@ -167,13 +165,12 @@ async def test_a_node_whose_clock_is_a_little_ahead_revokes_what_it_takes_for_ju
         assert not await here.is_active(owner, token)
 
 
-async def test_what_has_long_expired_and_what_is_none_of_ours_leaves_no_mark(workers: list[Worker]) -> None:  # ATK-32
-    here, _ = workers
-    owner = await here.client()
-    token = await here.mint(owner)
-    here.clock.advance(605)
+async def test_what_has_long_expired_and_what_is_none_of_ours_leaves_no_mark(worker: Worker) -> None:  # ATK-32
+    owner = await worker.client()
+    token = await worker.mint(owner)
+    worker.clock.advance(605)
     for text in (token, "garbage", "a.b.c", token[:-4], ""):
         if text:
-            await here.revoke(owner, text)
-        assert await here.flows.revocation.revoke_as_operator(text) is None
-    assert await count(here.settings.database_url, "token_blacklist") == 0
+            await worker.revoke(owner, text)
+        assert await worker.flows.revocation.revoke_as_operator(text) is None
+    assert await count(worker.settings.database_url, "token_blacklist") == 0

@@ -47,23 +47,23 @@ async def test_a_user_made_anew_under_an_old_address_is_somebody_else(workers: l
     assert await active_everywhere(workers, asker, await here.log_in())
 
 
-async def test_a_new_user_is_as_asked_for_and_nothing_more(workers: list[Worker]) -> None:  # ATK-49
-    here, _ = workers
-    user = await here.flows.registration.register(RegistrationRequest(email="Ada@Example.com", password=PASSWORD))
-    assert await here.flows.users.get(user.sub) == user
+async def test_a_new_user_is_as_asked_for_and_nothing_more(worker: Worker) -> None:  # ATK-49
+    user = await worker.flows.registration.register(RegistrationRequest(email="Ada@Example.com", password=PASSWORD))
+    assert await worker.flows.users.get(user.sub) == user
     assert user.sub.startswith("usr_")
     assert (user.email, user.email_canonical) == ("Ada@Example.com", "ada@example.com")
     assert (user.email_verified, user.claims, user.disabled_at) == (False, {}, None)
-    assert user.created_at == here.clock.now()
+    assert user.created_at == worker.clock.now()
     assert user.password_hash is not None
     assert PASSWORD not in user.password_hash
     assert user.password_hash.startswith("$argon2id$")
 
 
-async def test_an_operator_may_vouch_for_a_user(workers: list[Worker]) -> None:
-    here, _ = workers
-    user = await here.flows.registration.create(EMAIL, PASSWORD, email_verified=True, claims={"name": "Ada", "n": [1]})
-    assert await here.flows.users.get(EMAIL) == user
+async def test_an_operator_may_vouch_for_a_user(worker: Worker) -> None:
+    user = await worker.flows.registration.create(
+        EMAIL, PASSWORD, email_verified=True, claims={"name": "Ada", "n": [1]}
+    )
+    assert await worker.flows.users.get(EMAIL) == user
     assert (user.email_verified, user.claims) == (True, {"name": "Ada", "n": [1]})
 
 
@@ -102,10 +102,10 @@ async def test_a_registration_that_cannot_be_written_is_no_verdict(database_url:
             await worker.register()
 
 
-async def test_no_password_and_no_hash_is_kept_anywhere_but_in_its_column(workers: list[Worker]) -> None:
-    await workers[0].register()
-    await workers[0].log_in()
-    url = workers[0].settings.database_url
+async def test_no_password_and_no_hash_is_kept_anywhere_but_in_its_column(worker: Worker) -> None:
+    await worker.register()
+    await worker.log_in()
+    url = worker.settings.database_url
     stored = await sql(url, "SELECT password_hash FROM auth.users")
     for table in ("users", "sessions", "grants", "token_blacklist"):
         query = f"SELECT coalesce(string_agg((to_jsonb(t) - 'password_hash')::text, ' '), '') FROM auth.{table} t"

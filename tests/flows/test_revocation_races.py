@@ -226,7 +226,7 @@ async def test_logins_while_the_user_is_logged_out_everywhere_are_dead_or_of_the
         lambda worker: worker.log_in(),
         revoke,
         lambda token: int(claims_of(token)["gen"]["u"]),
-        rounds=4,
+        rounds=3,
     )
 
 

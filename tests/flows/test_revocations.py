@@ -58,16 +58,16 @@ async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def put(connection: asyncpg.Connection, *states: State) -> None:
-    await connection.execute("TRUNCATE auth.token_blacklist")
+    await connection.execute("DELETE FROM auth.token_blacklist")
     rows = [(mark, number) for mark, number in states if number is not None]
     await connection.executemany("INSERT INTO auth.token_blacklist VALUES ($1, $2, now(), now())", rows)
 
 
 async def test_any_one_mark_kills_whatever_any_other_one_says(
-    workers: list[Worker], connection: asyncpg.Connection
+    worker: Worker, connection: asyncpg.Connection
 ) -> None:  # ATK-34
     """All pairs of kinds, each mark absent, older, equal or newer."""
-    revocations: Revocations = workers[0].flows.account._revocations
+    revocations: Revocations = worker.flows.account._revocations
     marks = marks_of(TOKEN)
     pairs = [
         pair
@@ -81,17 +81,17 @@ async def test_any_one_mark_kills_whatever_any_other_one_says(
 
 
 async def test_all_older_numbers_together_kill_nothing_and_one_newer_among_them_does(
-    workers: list[Worker], connection: asyncpg.Connection
+    worker: Worker, connection: asyncpg.Connection
 ) -> None:
-    revocations: Revocations = workers[0].flows.account._revocations
+    revocations: Revocations = worker.flows.account._revocations
     for steps in product((OLDER, SAME, NEWER), repeat=3):
         states = [(mark, number + step) for (mark, number), step in zip(NUMBERS.items(), steps, strict=True)]
         await put(connection, *states)
         assert await revocations.kills(marks_of(TOKEN)) == (NEWER in steps)
 
 
-async def test_the_marks_of_others_kill_nothing(workers: list[Worker], connection: asyncpg.Connection) -> None:
-    revocations: Revocations = workers[0].flows.account._revocations
+async def test_the_marks_of_others_kill_nothing(worker: Worker, connection: asyncpg.Connection) -> None:
+    revocations: Revocations = worker.flows.account._revocations
     others = [
         "j:jti2",
         "j:",
@@ -196,19 +196,18 @@ async def test_revoking_a_token_and_deleting_its_user_at_once_is_both(workers: l
     assert not await active_everywhere(workers, asker, token)
 
 
-async def test_a_mark_outlives_every_token_it_kills(workers: list[Worker]) -> None:
+async def test_a_mark_outlives_every_token_it_kills(worker: Worker) -> None:
     """Whatever a purge may take when marks expire: no token that is out by then is still valid."""
-    here, _ = workers
-    owner = await here.client()
-    await here.register()
-    token, users, other = await here.mint(owner), await here.log_in(), await here.log_in()
-    await here.revoke(owner, token)
-    await here.log_out(users)
-    await here.log_out_everywhere(other)
-    await here.flows.keys.kill(kid_of(token))
-    rows = await _rows(here.settings.database_url, "SELECT mark, expires_at FROM auth.token_blacklist")
+    owner = await worker.client()
+    await worker.register()
+    token, users, other = await worker.mint(owner), await worker.log_in(), await worker.log_in()
+    await worker.revoke(owner, token)
+    await worker.log_out(users)
+    await worker.log_out_everywhere(other)
+    await worker.flows.keys.kill(kid_of(token))
+    rows = await _rows(worker.settings.database_url, "SELECT mark, expires_at FROM auth.token_blacklist")
     marks: dict[str, datetime] = {row["mark"]: row["expires_at"] for row in rows}
-    now = here.clock.now()
+    now = worker.clock.now()
     longest = timedelta(seconds=3600)
     assert marks[f"j:{claims_of(token)['jti']}"] == datetime.fromtimestamp(claims_of(token)["exp"], UTC)
     assert marks[f"s:{claims_of(users)['sid']}"] >= now + longest
@@ -228,8 +227,8 @@ async def _rows(database_url: str, query: str) -> list[asyncpg.Record]:
 # --- What is counted, and what is not
 
 
-async def test_a_revocation_is_counted_when_it_is_committed_and_only_then(workers: list[Worker]) -> None:
-    revocations = workers[0].flows.account._revocations
+async def test_a_revocation_is_counted_when_it_is_committed_and_only_then(worker: Worker) -> None:
+    revocations = worker.flows.account._revocations
 
     def counted() -> dict[str, float]:
         return {kind: revocations._metrics.revocations[kind]._value.get() for kind in REVOCATION_KINDS}
@@ -281,24 +280,22 @@ async def test_nothing_is_written_for_an_access_token(workers: list[Worker]) -> 
     assert len(before) >= 7
 
 
-async def test_a_refresh_writes_its_one_row_and_no_more_of_them(workers: list[Worker]) -> None:
-    here, _ = workers
-    await here.register()
-    refresh_token = str((await here.open_session()).refresh_token)
-    before = await contents(here.settings.database_url)
+async def test_a_refresh_writes_its_one_row_and_no_more_of_them(worker: Worker) -> None:
+    await worker.register()
+    refresh_token = str((await worker.open_session()).refresh_token)
+    before = await contents(worker.settings.database_url)
     for _ in range(20):
-        _, refresh_token = await here.refresh(Caller("first-party", None), refresh_token)
-    after = await contents(here.settings.database_url)
+        _, refresh_token = await worker.refresh(Caller("first-party", None), refresh_token)
+    after = await contents(worker.settings.database_url)
     assert {table for table in before if before[table] != after[table]} == {"grants"}
-    assert await count(here.settings.database_url, "grants") == 1
+    assert await count(worker.settings.database_url, "grants") == 1
 
 
-async def test_revocations_cost_a_row_each_and_not_one_for_each_token(workers: list[Worker]) -> None:
-    here, _ = workers
-    owner = await here.client()
+async def test_revocations_cost_a_row_each_and_not_one_for_each_token(worker: Worker) -> None:
+    owner = await worker.client()
     for _ in range(50):
-        await here.mint(owner)
+        await worker.mint(owner)
     for _ in range(5):
-        await here.flows.clients.revoke_tokens(owner.client_id)
-        await here.flows.revocation.revoke_everything()
-    assert await count(here.settings.database_url, "token_blacklist") == 2
+        await worker.flows.clients.revoke_tokens(owner.client_id)
+        await worker.flows.revocation.revoke_everything()
+    assert await count(worker.settings.database_url, "token_blacklist") == 2

@@ -4,12 +4,16 @@ import asyncio
 
 import asyncpg
 
+# DELETE and not TRUNCATE, which makes new files and takes fifty times as long. The rest goes with users and clients.
 _EMPTY = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
      WHERE datname = current_database() AND pid <> pg_backend_pid();
-    TRUNCATE auth.users, auth.sessions, auth.signing_keys, auth.token_blacklist, auth.sealed_secrets CASCADE;
+    DELETE FROM auth.users;
     DELETE FROM auth.clients WHERE client_id <> 'first-party';
-    UPDATE auth.clients SET disabled_at = NULL
+    DELETE FROM auth.signing_keys;
+    DELETE FROM auth.token_blacklist;
+    DELETE FROM auth.sealed_secrets;
+    UPDATE auth.clients SET disabled_at = NULL WHERE disabled_at IS NOT NULL
 """
 
 
