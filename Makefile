@@ -1,7 +1,7 @@
 # Everything a developer does here. It needs Python >= 3.11 and a network at the first run; the rest installs itself
 # into .venv. `make PYTHON=/path/to/python ...` chooses the interpreter.
 .POSIX:
-.PHONY: help dev test check bench wheel lock clean venv
+.PHONY: help dev test check bench soak wheel lock clean venv
 
 ARGS =
 PYTHON ?=
@@ -26,6 +26,9 @@ check: venv ## style, types and the house rules
 
 bench: venv ## measure, as ratios against a bare ceiling in the same run
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
+
+soak: venv ## an hour of mixed load, and whether memory grows; ARGS="--minutes 5" for less
+	@exec $(BIN)/python -m tests.soak $(ARGS)
 
 wheel: venv ## build dist/*.whl
 	$(BIN)/hatchling build -t wheel
