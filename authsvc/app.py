@@ -8,11 +8,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
 
 from authsvc import logs
 from authsvc.metrics import Metrics
 from authsvc.protocol.discovery import build_metadata
 from authsvc.settings import Settings, load
+from authsvc.web.cors import Sites
 from authsvc.web.middleware import Observed
 from authsvc.web.openapi import build_openapi
 from authsvc.web.request import State
@@ -20,20 +22,19 @@ from authsvc.web.routes import build_router
 from authsvc.wiring import REAL, Outside, open_flows
 
 
-def create_app(settings: Settings | None = None, outside: Outside = REAL) -> Observed:
+def create_app(settings: Settings | None = None, outside: Outside = REAL, *, with_jobs: bool = True) -> Observed:
     """The service. Without settings it reads them from the environment: that is how a server's worker calls it.
 
     Raises:
         ConfigurationError: the settings are not usable; names every fault.
     """
     if settings is None:
-        settings = load(os.environ)
-        logs.configure(settings.log_level, settings.log_format)
+        settings = _read()
     metrics = Metrics(CollectorRegistry())
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[State]:
-        async with open_flows(settings, metrics, outside) as flows:
+        async with open_flows(settings, metrics, outside, with_jobs=with_jobs) as flows:
             yield {
                 "flows": flows,
                 "documents": {
@@ -41,6 +42,35 @@ def create_app(settings: Settings | None = None, outside: Outside = REAL) -> Obs
                     "openapi": msgspec.json.encode(build_openapi(settings.issuer)),
                 },
                 "jwks_max_age": settings.jwks_max_age,
+                "trusted_proxies": settings.trusted_proxies,
             }
 
-    return Observed(build_router(urlsplit(settings.issuer).path, lifespan), metrics, outside.entropy)
+    issuer = urlsplit(settings.issuer)
+    own_site = f"{issuer.scheme}://{issuer.netloc}".lower()
+    sites = Sites(own_site, settings.cors_origins, metrics.foreign_origin_requests.inc)
+    router = build_router(issuer.path, lifespan, sites)
+    return Observed(router, metrics, outside.entropy, is_https=issuer.scheme == "https")
+
+
+def create_app_without_jobs() -> Observed:
+    """The service, for where another process does the jobs."""
+    return create_app(with_jobs=False)
+
+
+def create_jobs() -> Starlette:
+    """The jobs, and nothing that anybody could ask for."""
+    settings = _read()
+    metrics = Metrics(CollectorRegistry())
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        async with open_flows(settings, metrics):
+            yield
+
+    return Starlette(lifespan=lifespan)
+
+
+def _read() -> Settings:
+    settings = load(os.environ)
+    logs.configure(settings.log_level, settings.log_format)
+    return settings

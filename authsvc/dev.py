@@ -104,7 +104,7 @@ def _write_private(path: Path, text: str) -> None:
 
 async def _first_secrets(settings: Settings) -> FirstSecrets | None:
     """A first user and a demo client, where there is no client but the built-in one."""
-    async with open_flows(settings, Metrics(CollectorRegistry()), with_jobs=False) as flows:
+    async with open_flows(settings, Metrics(CollectorRegistry()), keeps_fresh=False, with_jobs=False) as flows:
         if any(not client.first_party for client in await flows.clients.list_all()):
             return None
         password = mint_id(SystemEntropy())

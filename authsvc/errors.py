@@ -29,6 +29,20 @@ class Unavailable(AuthsvcError):
         self.retry_after = retry_after
 
 
+class TooManyAttempts(AuthsvcError):
+    """Refused unheard, and so no verdict on what was attempted (LOG-08). Says the same to everybody."""
+
+    code = "too_many_attempts"
+
+    def __init__(self, *, retry_after: int = 1) -> None:
+        super().__init__("too many attempts: wait, then try again")
+        self.retry_after = retry_after
+
+
+class CacheAway(AuthsvcError):
+    """Redis could not be asked. Nobody is told: whoever asked it does without."""
+
+
 class ConfigurationError(AuthsvcError):
     """The operator has to mend something. Holds every fault that was found, not only the first."""
 

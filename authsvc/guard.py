@@ -1,110 +1,23 @@
 """Between the socket and uvicorn: who sends or reads slowly, too much, or ambiguously, holds nothing for long.
 
 uvicorn on httptools has none of these limits. Nor does it end every request where others on the way here see its end:
-see `_check_head` and `_without_upgrade`. No request has a timer: one sweep looks at all connections.
+see `_check_head` and `_without_upgrade`.
 """
 
 import asyncio
-import resource
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from authsvc.logs import get_logger
+from authsvc.admission import ADDRESS, Guard
 
-log = get_logger(__name__)
-
-SPARE_FILES = 200  # for stores, logs and metrics, and for connections that are on their way out
-COMPLAIN_S = 60.0
-
-# Where the reading of a connection stands: between two requests, in a head, in a body; or it is over, and nothing that
-# still comes is looked at. Plain numbers: a member of an Enum costs ten times as much to look up.
-_BETWEEN, _HEAD, _BODY, _OVER = range(4)
+# Where the reading of a connection stands: not begun, for TLS comes first; between two requests, in a head, in a body;
+# or it is over, and nothing that still comes is looked at. Plain numbers: a member of an Enum costs ten times as much.
+_OUTSIDE, _BETWEEN, _HEAD, _BODY, _OVER = range(5)
 
 _WATCHED = frozenset({b"expect", b"host", b"transfer-encoding"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What connections may take. A time ends at a sweep: not late, and by less than `sweep_s` early."""
-
-    connections: int = 4_000
-    """In one worker. One more takes the place of the longest idle one; where none is idle, it is turned away."""
-    idle_s: int = 75
-    """Between two requests. Longer than proxies keep theirs, so that none sends into a connection that just closes."""
-    head_s: float = 10.0
-    """For the head, from its first byte on; for the first one, from the beginning of the connection."""
-    body_s: float = 20.0
-    """For the body, from the end of the head on."""
-    answer_s: float = 20.0
-    """For the client to take what was written for it."""
-    leave_s: float = 2.0
-    """For who has got the last answer and still sends."""
-    stop_s: float = 5.0
-    """Once the worker stops: for what is left of a body or an answer."""
-    head_bytes: int = 16_384
-    request_bytes: int = 524_288
-    """As it is sent: a body in chunks of one byte is six times as long, and their extensions know no limit."""
-    waiting: int = 64
-    """Requests on one connection behind the one that is being answered."""
-    sweep_s: float = 0.5
-
-
-class Guard:
-    """What the connections of one server share."""
-
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self._connections: set[GuardedProtocol] = set()
-        self._idle: list[GuardedProtocol] | None = None  # as found since the last sweep; some may be busy again
-        self._sweeping: asyncio.TimerHandle | None = None
-        self._turned_away = 0
-        self._next_complaint = 0.0
-
-    def admits(self, new: "GuardedProtocol") -> bool:
-        """Whether there is room for it; it is then counted until `forget`."""
-        if len(self._connections) >= self.limits.connections and not self._make_room():
-            self._turned_away += 1
-            return False
-        self._connections.add(new)
-        if self._sweeping is None:
-            self._sweeping = new.loop.call_later(self.limits.sweep_s, self._sweep, new.loop)
-        return True
-
-    def forget(self, gone: "GuardedProtocol") -> None:
-        self._connections.discard(gone)
-
-    def hurry(self) -> None:
-        """The server stops."""
-        old = self.limits
-        body_s, answer_s = min(old.body_s, old.stop_s), min(old.answer_s, old.stop_s)
-        self.limits = replace(old, body_s=body_s, answer_s=answer_s)
-
-    def _make_room(self) -> bool:
-        if self._idle is None:  # all are looked through once in a while, not for each of a flood
-            self._idle = sorted((each for each in self._connections if each.is_idle), key=lambda each: each.age)
-        while self._idle:
-            each = self._idle.pop()
-            if each.is_idle:
-                each.transport.close()
-                return True
-        return False
-
-    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._sweeping = loop.call_later(self.limits.sweep_s, self._sweep, loop) if self._connections else None
-        self._idle = None
-        if self._turned_away and loop.time() >= self._next_complaint:
-            log.warning(
-                "connections are turned away: one worker holds no more",
-                limit=self.limits.connections,
-                turned_away=self._turned_away,
-            )
-            self._turned_away, self._next_complaint = 0, loop.time() + COMPLAIN_S
-        for each in self._connections:
-            each.look()
 
 
 class _Refused(Exception):
@@ -120,7 +33,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.timeout_keep_alive = self.guard.limits.idle_s
-        self._phase = _HEAD
+        self._phase = _OUTSIDE
         self.age = 0.0  # seconds that the client took in this phase; also those since its last request
         self._stuck = 0.0  # seconds in which it did not take all that was written
         self._size = 0  # bytes of this request, but for a beginning that came with the end of an earlier one
@@ -134,12 +47,14 @@ class GuardedProtocol(HttpToolsProtocol):
     # --- The connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
-        if self.guard.admits(self):
+        objection = self.guard.find_objection(self, transport.get_extra_info("peername"))
+        self._phase = _HEAD
+        if objection is None:
             super().connection_made(transport)
             self.write = transport.write
         else:
             self.transport = transport
-            transport.write(self._bare_answer(503, b"retry-after: 1\r\n"))
+            transport.write(self._bare_answer(429 if objection == ADDRESS else 503, b"retry-after: 1\r\n"))
             transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -163,6 +78,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def look(self) -> None:
         """Called at each sweep."""
         limits = self.guard.limits
+        if self._phase == _OUTSIDE:
+            return  # the handshake has its own end
         self._stuck = self._stuck + limits.sweep_s if self.transport.get_write_buffer_size() else 0.0
         if self._stuck >= limits.answer_s:
             self.transport.abort()
@@ -298,7 +215,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self._drop(cycle)
         self.pipeline.clear()
         self.flow.resume_reading()
-        self.transport.write_eof()
+        if self.transport.can_write_eof():  # TLS cannot: who goes by the header `connection: close` leaves by itself
+            self.transport.write_eof()
 
     def _refuse(self, status: int) -> None:
         """Answer what has just come, and close. What came before it is answered first, and is then the last."""
@@ -329,24 +247,11 @@ class GuardedProtocol(HttpToolsProtocol):
         return b"".join([STATUS_LINE[status], *headers, more, b"content-length: 0\r\nconnection: close\r\n\r\n"])
 
 
-def guarded(limits: Limits) -> type[GuardedProtocol]:
+def guarded(guard: Guard) -> type[GuardedProtocol]:
     """What uvicorn is to be given as `http`. For one server."""
 
     class Guarded(GuardedProtocol):
-        guard = Guard(limits)
+        pass
 
+    Guarded.guard = guard
     return Guarded
-
-
-def fit(limits: Limits) -> Limits:
-    """Let this process open as many files as the connections need, or lower their number to what it may open.
-
-    Without files left, neither would a new client hear a word, nor the stores be reached.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = limits.connections + SPARE_FILES
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return replace(limits, connections=min(limits.connections, max(wanted - SPARE_FILES, wanted // 2)))

@@ -21,7 +21,9 @@ from starlette.routing import Route
 from uvicorn.importer import import_from_string
 
 from authsvc import metrics
+from authsvc.admission import Guard, Limits
 from authsvc.child import Server, pipe, spawn
+from authsvc.guard import guarded
 from authsvc.logs import get_logger, uvicorn_config
 from authsvc.settings import Settings
 
@@ -33,6 +35,7 @@ KEEP_S = 1.0
 REOPEN_S = 1.0
 GOODBYE_S = 1
 PAUSE_S = 1.0
+LIMITS = Limits(connections=200, per_address=100)
 
 Probe = Callable[[], Awaitable[Sequence[str]]]
 """What keeps the stores from being used, in words for an operator; empty when nothing does."""
@@ -166,14 +169,14 @@ def run(listener: socket, told: Connection, probe: str, settings: Settings, metr
     config = uvicorn.Config(
         answers.app(),
         loop="uvloop",
-        http="httptools",
+        http=guarded(Guard(LIMITS)),
         ws="none",
         lifespan="off",
         log_config=uvicorn_config(settings.log_level),
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        headers=[("cache-control", "no-store")],
+        headers=[("cache-control", "no-store"), ("x-content-type-options", "nosniff")],
         timeout_graceful_shutdown=GOODBYE_S,
     )
 

@@ -21,7 +21,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from authsvc import __version__
-from authsvc.models import GrantType
+from authsvc.models import GrantType, Limiter
 
 OTHER = "_OTHER"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -35,17 +35,25 @@ TOKEN_OUTCOMES = (
     "unsupported_grant_type",
     "invalid_scope",
     "invalid_target",
+    "too_many_attempts",
     "temporarily_unavailable",
     "server_error",
     OTHER,
 )
 INTROSPECTION_OUTCOMES = ("active", "inactive", "error")
+AUDIT_WAYS = ("recorded", "observed", "dropped")
 REVOCATION_KINDS = ("token", "session", "grant", "user", "client", "key", "everything")
+TASKS = ("rotate_signing_keys", "forget_audit_events", "purge")
+TASK_OUTCOMES = ("success", "failure")
+PURGED_TABLES = ("token_blacklist", "grants", "sessions", "signing_keys")
+REFUSALS = ("full", "address")
 LOGIN_METHODS = ("password",)
-LOGIN_OUTCOMES = ("success", "failure", "shed")
+LOGIN_OUTCOMES = ("success", "failure", "limited", "shed")
+REDIS_OPS = ("spend_attempts", "give_back_attempts")
 
 _REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 _HASH_BUCKETS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
+_WAIT_BUCKETS = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 _BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 
@@ -55,6 +63,7 @@ class PoolMetrics:
 
     in_use: Gauge
     size: Gauge
+    wait: Histogram
     errors: Counter
 
 
@@ -77,6 +86,11 @@ class Metrics:
         self._requests: dict[tuple[str, str, int], Histogram] = {}
         self.requests_in_progress = gauge("authsvc_http_requests_in_progress", "Requests begun and not yet answered.")
 
+        self.foreign_origin_requests = counter(
+            "authsvc_foreign_origin_requests",
+            "Requests for a change that a browser sent for a site that is not in `AUTHSVC_CORS_ORIGINS`.",
+        )
+
         token_requests = counter(
             "authsvc_token_requests",
             "Token requests by grant type; the outcome is `issued` or the error code.",
@@ -94,7 +108,9 @@ class Metrics:
         self.revocations = _by_value(revocations, REVOCATION_KINDS)
 
         logins = counter(
-            "authsvc_logins", "Login attempts; `shed`: refused unheard, too many at once.", ["method", "outcome"]
+            "authsvc_logins",
+            "Login attempts; refused unheard: `limited`, too many of one account or address, `shed`, too many at once.",
+            ["method", "outcome"],
         )
         self.logins = _by_pair(logins, LOGIN_METHODS, LOGIN_OUTCOMES)
         self.password_hash_duration = histogram(
@@ -106,6 +122,9 @@ class Metrics:
             "authsvc_password_hash_queue_depth", "Password hashes being computed or waiting for their turn."
         )
 
+        rate_limited = counter("authsvc_rate_limited", "Attempts refused because there were too many.", ["limiter"])
+        self.rate_limited = _by_value(rate_limited, Limiter)
+
         self.refresh_reuse = counter(
             "authsvc_refresh_reuse", "Refresh tokens that came back after they had been used: each ended its family."
         )
@@ -116,11 +135,51 @@ class Metrics:
             registry=registry,
             multiprocess_mode="mostrecent",
         )
+        self._key_not_after = Gauge(
+            "authsvc_signing_key_not_after_timestamp_seconds",
+            "When that key is to be rotated, or stops verifying; 0 where no time is set.",
+            ["algorithm", "state"],
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
         self._keys_seen: set[tuple[str, str]] = set()
+
+        # Not `job`: Prometheus itself gives each series a label of that name.
+        job_runs = counter("authsvc_job_runs", "Runs of the jobs that one worker does for all.", ["task", "outcome"])
+        self.job_runs = _by_pair(job_runs, TASKS, TASK_OUTCOMES)
+        last_success = Gauge(
+            "authsvc_job_last_success_timestamp_seconds",
+            "When that job last succeeded, on whatever worker; 0 when it never has.",
+            ["task"],
+            registry=registry,
+            multiprocess_mode="max",
+        )
+        self.job_last_success = {task: last_success.labels(task) for task in TASKS}
+        purged_rows = counter("authsvc_purged_rows", "Rows deleted because their time was over.", ["table"])
+        self.purged_rows = _by_value(purged_rows, PURGED_TABLES)
+
+        audit_events = counter(
+            "authsvc_audit_events",
+            "Security events; `recorded` with a change, `observed` without one, `dropped` for want of room.",
+            ["way"],
+        )
+        self.audit_events = _by_value(audit_events, AUDIT_WAYS)
 
         self._pool_in_use = gauge("authsvc_db_pool_in_use", "PostgreSQL connections at work.", ["pool"])
         self._pool_size = gauge("authsvc_db_pool_size", "PostgreSQL connections open.", ["pool"])
+        self._pool_wait = histogram(
+            "authsvc_db_pool_wait_seconds",
+            "Time until a PostgreSQL connection was to be had.",
+            ["pool"],
+            buckets=_WAIT_BUCKETS,
+        )
         self._pool_errors = counter("authsvc_db_errors", "Times PostgreSQL could not be asked.", ["pool"])
+
+        redis_errors = counter("authsvc_redis_errors", "Times Redis did not answer, or with an error.", ["op"])
+        self.redis_errors = _by_value(redis_errors, REDIS_OPS)
+        self.redis_breaker_open = gauge(
+            "authsvc_redis_breaker_open", "Workers that do without Redis until it answers again."
+        )
 
         build = Gauge(
             "authsvc_build_info", "1, and the version.", ["version"], registry=registry, multiprocess_mode="max"
@@ -150,13 +209,15 @@ class Metrics:
             outcome = OTHER
         self._token_requests[grant, outcome].inc()
 
-    def signing_keys(self, keys: Iterable[tuple[str, str, float]]) -> None:
-        """Show the keys as they are now: of each its algorithm, its state and when it was made (Unix time)."""
-        newest = dict.fromkeys(self._keys_seen, 0.0)
-        for algorithm, state, created in keys:
-            newest[algorithm, state] = max(created, newest.get((algorithm, state), 0.0))
-        for labels, created in newest.items():
+    def signing_keys(self, keys: Iterable[tuple[str, str, float, float]]) -> None:
+        """Show the keys as they are now: of each its algorithm, its state, when it was made and when its time is over
+        (Unix time; 0 for an end that is not set)."""
+        newest = dict.fromkeys(self._keys_seen, (0.0, 0.0))
+        for algorithm, state, created, not_after in keys:
+            newest[algorithm, state] = max((created, not_after), newest.get((algorithm, state), (0.0, 0.0)))
+        for labels, (created, not_after) in newest.items():
             self._key_created.labels(*labels).set(created)
+            self._key_not_after.labels(*labels).set(not_after)
         self._keys_seen.update(newest)
 
     def db_pool(self, pool: str) -> PoolMetrics:
@@ -164,8 +225,23 @@ class Metrics:
         return PoolMetrics(
             in_use=self._pool_in_use.labels(pool),
             size=self._pool_size.labels(pool),
+            wait=self._pool_wait.labels(pool),
             errors=self._pool_errors.labels(pool),
         )
+
+
+class ConnectionMetrics:
+    """What a worker counts before there is a request. To be made once per registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        _share_cheaply()
+        refused = Counter(
+            "authsvc_connections_refused",
+            "Connections turned away; `full`: the worker holds no more, `address`: no more from that address.",
+            ["reason"],
+            registry=registry,
+        )
+        self.refused = _by_value(refused, REFUSALS)
 
 
 def _by_value(counter: Counter, known: Iterable[str]) -> Mapping[str, Counter]:

@@ -54,19 +54,48 @@ def _folder() -> Traversable:
     return inside if inside.is_dir() else package.joinpath("..", "migrations")
 
 
-async def migrate(database_url: str, say: Callable[[str], None] = lambda line: None) -> list[str]:
+async def migrate(
+    database_url: str, say: Callable[[str], None] = lambda line: None, *, application_role: str | None = None
+) -> list[str]:
     """Apply what is missing; the names applied by this call. Safe to run from many processes at once.
 
+    With `application_role` that role is then granted what the service needs at work.
+
     Raises:
-        ConfigurationError: a migration that was applied differs from the shipped file.
+        ConfigurationError: a migration that was applied differs from the shipped file, or there is no such role.
         Unavailable: PostgreSQL cannot be asked.
     """
     with store_errors():
         connection = await asyncpg.connect(database_url, timeout=10)
         try:
-            return await _migrate(connection, say)
+            applied = await _migrate(connection, say)
+            if application_role is not None:
+                await grant_to(connection, application_role)
+            return applied
         finally:
             await connection.close(timeout=5)
+
+
+_GRANTS = """
+    GRANT USAGE ON SCHEMA auth, audit TO {role};
+    GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA auth TO {role};
+    GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA audit TO {role};
+    GRANT UPDATE (seal) ON audit.security_events TO {role};
+    GRANT EXECUTE ON FUNCTION audit.forget TO {role};
+    GRANT SELECT ON public.schema_migrations TO {role}
+"""
+
+
+async def grant_to(queries: Any, role: str) -> None:
+    """Give a role what the service needs at work, and no more: it owns nothing, and cannot change the audit log.
+
+    Raises:
+        ConfigurationError: there is no such role.
+    """
+    quoted = await queries.fetchval("SELECT quote_ident(rolname) FROM pg_roles WHERE rolname = $1", role)
+    if quoted is None:
+        raise ConfigurationError([f"there is no role {role} in this PostgreSQL: create it first"])
+    await queries.execute(_GRANTS.format(role=quoted))
 
 
 async def find_missing(database_url: str) -> list[str]:

@@ -57,6 +57,7 @@ class Client:
     client_id: str
     name: str
     secret_digests: tuple[bytes, ...]
+    """The newest first; the one before it while a rotation goes on."""
     auth_method: AuthMethod | None
     """None: both client_secret_basic and client_secret_post."""
     grant_types: frozenset[GrantType]
@@ -69,6 +70,8 @@ class Client:
     first_party: bool
     created_at: datetime
     disabled_at: datetime | None
+    secret_created_at: datetime | None = None
+    old_secret_expires_at: datetime | None = None
 
     @property
     def is_public(self) -> bool:
@@ -120,6 +123,15 @@ class SigningKey:
 
 
 @dataclass(frozen=True, slots=True)
+class SealedRow:
+    """A row of `auth.sealed_secrets`: what only the master key of that id opens."""
+
+    name: str
+    sealed: bytes
+    master_key_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class AccessToken:
     """A verified access token: signature and claims are right. Whether it is revoked is another question."""
 
@@ -137,3 +149,79 @@ class AccessToken:
     authenticated_at: int | None = None
     methods: tuple[str, ...] = ()
     """RFC 8176 names of how the user authenticated (`amr`)."""
+
+
+class Limiter(StrEnum):
+    """What is counted, and of whom."""
+
+    LOGIN = "login"
+    """Of one account, by one address."""
+    LOGIN_ACCOUNT = "login_account"
+    LOGIN_ADDRESS = "login_address"
+    PASSWORD = "password"  # noqa: S105
+    """Of one user who is logged in: the current password, given with a new one."""
+    REGISTRATION = "registration"
+    """By one address."""
+    CLIENT_AUTHENTICATION = "client_authentication"
+    """Failures of one client, by one address."""
+    TOKEN = "token"  # noqa: S105
+    REVOCATION = "revocation"
+    INTROSPECTION = "introspection"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What somebody may attempt, counted under a key. Times are in microseconds."""
+
+    limiter: Limiter
+    key: str
+    interval: int
+    """In which one attempt grows back."""
+    whole: int
+    """In which all of them do."""
+
+
+Refusal = tuple[Budget, int]
+"""Which budget is spent, and for how long."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """A row of `audit.security_events`. No secret stands in it, and of people only identifiers and addresses."""
+
+    at: datetime
+    event: str
+    level: str
+    via: str
+    request_id: str | None
+    address: str | None
+    sub: str | None
+    client_id: str | None
+    sid: str | None
+    details: JsonObject
+    event_id: int = 0
+    """Given by the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSeal:
+    """A row of `audit.seals`: the keyed digest of one batch of events, chained to the one before."""
+
+    number: int
+    previous: bytes
+    events: int
+    digest: bytes
+    link: bytes
+    sealed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which events are asked for; None asks for all."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    events: tuple[str, ...] | None = None
+    sub: str | None = None
+    client_id: str | None = None
+    address: str | None = None

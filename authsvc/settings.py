@@ -4,10 +4,11 @@ Precedence: command line > environment > file > default. Every setting has a `_F
 value, so that a secret need not stand in the environment.
 """
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -19,6 +20,11 @@ FILE_SUFFIX = "_FILE"
 CONFIG_FILE = "AUTHSVC_CONFIG_FILE"
 
 Parse = Callable[[str], Any]
+
+_ORIGIN = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:(?P<port>[1-9][0-9]{0,4}))?"
+)
+_DEFAULT_PORTS = {("https", "443"), ("http", "80")}
 
 
 def _setting(parse: Parse, doc: str, default: Any = MISSING, *, secret: bool = False) -> Any:
@@ -89,10 +95,34 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _origins(text: str) -> tuple[str, ...]:
+    """As browsers write them (RFC 6454 §6.2): anything else would never match, or match too much (ATK-64)."""
+    found = tuple(each.strip() for each in text.split(","))
+    for each in found:
+        parts = _ORIGIN.fullmatch(each)
+        if parts is None or int(parts["port"] or 1) > 65_535 or (parts["scheme"], parts["port"]) in _DEFAULT_PORTS:
+            raise ValueError("must be origins as browsers send them, like https://login.example.com, between commas")
+        if parts["scheme"] == "http" and not _is_loopback(parts["host"].strip("[]")):
+            raise ValueError("must be origins with https (http is accepted on loopback only)")
+    return found
+
+
 def _absolute_uri(text: str) -> str:
     if not _scheme_of(text) or "#" in text or not text.isascii() or any(c.isspace() for c in text):
         raise ValueError("must be an absolute URI without fragment (RFC 8707 §2)")
     return text
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(part.strip()) for part in text.split(","))
+    except ValueError:
+        raise ValueError("must be networks like 10.0.0.0/8 or fd00::/8 (no bits set behind the prefix)") from None
+
+
+def _days_or_never(text: str) -> int:
+    """PostgreSQL keeps every event for a month, whatever it is told (`audit.forget`)."""
+    return 0 if text == "0" else int(_whole(31, 36_500)(text))
 
 
 def _text(text: str) -> str:
@@ -111,15 +141,25 @@ class Settings:
         _text, "32 random bytes, base64url: encrypts the signing keys at rest. Made by `authsvc master-key generate`.",
         secret=True,
     )  # fmt: skip
+    master_key_previous: str | None = _setting(
+        _text, "The master key before this one, for as long as anything is sealed with it: it only opens.", None,
+        secret=True,
+    )  # fmt: skip
     redis_url: str | None = _setting(
         _url("redis", "rediss", "unix"), "Redis 7 or Valkey, the cache in front of PostgreSQL. Optional.", None,
         secret=True,
     )  # fmt: skip
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _setting(
+        _networks, "Networks of the proxies in front, comma-separated: their `X-Forwarded-For` is believed.", ()
+    )
     default_audience: str | None = _setting(
         _absolute_uri, "The `aud` of tokens asked for without a resource. Default: `<issuer>/resources`.", None
     )
     access_token_algorithm: str = _setting(
         _one_of("ES256", "RS256", "Ed25519"), "Signs the access tokens: `ES256`, `RS256` or `Ed25519`.", "ES256"
+    )
+    key_rotation_days: int = _setting(
+        _whole(0, 3650), "How long a key signs before the next one takes over. 0: until `authsvc key rotate`.", 90
     )
     access_token_seconds: int = _setting(_whole(30, 3600), "How long an access token lives.", 600)
     session_seconds: int = _setting(_whole(300, 2_592_000), "How long a session lives at most.", 2_592_000)
@@ -131,19 +171,64 @@ class Settings:
     )
     registration: str = _setting(_one_of("open", "closed"), "Whether `POST /api/v1/users` makes users.", "open")
     password_min_length: int = _setting(_whole(8, 64), "Fewest code points of a new password.", 15)
+    password_pepper: str | None = _setting(
+        _text, "32 random bytes, base64url: keys passwords before they are hashed. Made by `authsvc pepper generate`.",
+        None, secret=True,
+    )  # fmt: skip
+    password_pepper_previous: str | None = _setting(
+        _text, "Another pepper that stored hashes may have: the one before, or the one to come.", None, secret=True
+    )
     password_hash_memory_kib: int = _setting(_whole(19_456, 1_048_576), "Argon2id memory per hash, in KiB.", 19_456)
     password_hash_passes: int = _setting(_whole(2, 20), "Argon2id passes over the memory.", 2)
     password_hash_threads: int = _setting(
-        _whole(0, 64), "Hashes computed at once in one worker. 0: one less than the processors, at least 1.", 0
+        _whole(0, 64),
+        "Hashes computed at once in one worker. 0: one less than the processors it may use, at least 1.",
+        0,
     )
     password_hash_queue: int = _setting(
         _whole(1, 1024), "Hashes that may wait in one worker; beyond it the answer is 503 with Retry-After.", 16
     )
+    attempt_window_seconds: int = _setting(
+        _whole(60, 86_400), "The time that the next five count in: a spent budget takes as long to grow back.", 900
+    )
+    login_attempts: int = _setting(
+        _whole(0, 1_000_000),
+        "Failed logins at one account from one address; also wrong current passwords of one user. 0: no limit.", 10,
+    )  # fmt: skip
+    login_attempts_per_account: int = _setting(
+        _whole(0, 1_000_000), "Failed logins at one account from all addresses together. 0: no limit.", 100
+    )
+    login_attempts_per_address: int = _setting(
+        _whole(0, 1_000_000), "Failed logins from one address at all accounts together. 0: no limit.", 300
+    )
+    registrations_per_address: int = _setting(
+        _whole(0, 1_000_000), "Attempts to register from one address. 0: no limit.", 100
+    )
+    client_failures: int = _setting(
+        _whole(0, 1_000_000), "Failed authentications of one client from one address, in one worker. 0: no limit.", 100
+    )
+    client_requests_per_minute: int = _setting(
+        _whole(0, 10_000_000),
+        "Token requests of one client in one worker, and as many revocations. 0: no limit.", 60_000,
+    )  # fmt: skip
+    introspections_per_minute: int = _setting(
+        _whole(0, 10_000_000), "Introspections of one client, in one worker. 0: no limit.", 0
+    )
     database_pool: int = _setting(_whole(1, 100), "PostgreSQL connections of one worker, besides introspection's.", 8)
     introspection_pool: int = _setting(_whole(1, 16), "PostgreSQL connections kept for introspection alone.", 2)
     database_timeout_ms: int = _setting(_whole(100, 30_000), "Longest wait for one PostgreSQL statement.", 3_000)
+    audit_retention_days: int = _setting(
+        _days_or_never, "Days that security events are kept; 0 keeps them for good.", 400
+    )
     token_cache: int = _setting(_whole(0, 10_000_000), "Verified tokens one worker remembers.", 50_000)
     jwks_max_age: int = _setting(_whole(30, 3600), "Seconds a verifier may keep the JWKS.", 300)
+    cors_origins: tuple[str, ...] = _setting(
+        _origins, "Sites whose scripts may use the API from a browser: exact origins, between commas.", ()
+    )
+    tls_certificate: str | None = _setting(
+        _text, "A PEM file with the certificate and its chain: the service then speaks TLS itself.", None
+    )
+    tls_key: str | None = _setting(_text, "The PEM file with the key of that certificate.", None)
     log_level: str = _setting(_one_of("debug", "info", "warning", "error"), "Least severe message written.", "info")
     log_format: Literal["json", "console"] = _setting(
         _one_of("json", "console"), "`json`, or `console` for people.", "json"
@@ -185,6 +270,9 @@ def load(environ: Mapping[str, str], *, config_file: Path | None = None) -> Sett
             values[each.name] = each.metadata["parse"](text)
         except ValueError as error:
             faults.append(f"{environment_name(each.name)} {error}")
+    match [name for name in ("tls_certificate", "tls_key") if values.get(name)]:
+        case [alone]:
+            faults.append(f"{environment_name(alone)} is of no use alone: a certificate and its key belong together")
     if faults:
         raise ConfigurationError(faults)
     return Settings(**values)
@@ -195,6 +283,13 @@ def unknown_names(environ: Mapping[str, str]) -> list[str]:
     known = {CONFIG_FILE} | {environment_name(each.name) for each in fields(Settings)}
     known |= {name + FILE_SUFFIX for name in known}
     return sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+
+
+def find_secret_files(environ: Mapping[str, str]) -> dict[str, Path]:
+    """The files that secrets are read from, by the name of the variable that says where."""
+    names = {environment_name(each.name) + FILE_SUFFIX for each in fields(Settings) if each.metadata["secret"]}
+    names.add(environment_name("tls_key"))
+    return {name: Path(environ[name]) for name in sorted(names) if environ.get(name)}
 
 
 def _find_text(

@@ -16,10 +16,12 @@ from types import FrameType
 
 from prometheus_client.multiprocess import mark_process_dead
 
+from authsvc.clock import SystemClock
 from authsvc.errors import ConfigurationError
 from authsvc.logs import get_logger
 from authsvc.management import ManagementProcess, Status
 from authsvc.settings import Settings
+from authsvc.tls import find_context
 from authsvc.worker import WorkerProcess
 
 log = get_logger(__name__)
@@ -35,13 +37,14 @@ BACKLOG = 2048
 class ServeOptions:
     """How to serve. `metrics_dir` is where the processes put their numbers, and belongs to this service alone.
 
-    A worker whose loop does not turn for `hang_seconds` is replaced. SIGHUP replaces all of them, or, with
-    `ends_with_terminal`, stops the service: the terminal that it belongs to was closed. `on_ready` is called once, in
-    the parent, when all workers answer requests for the first time.
+    Without a `port` the workers answer nobody: they do what their application does by itself. A worker whose loop does
+    not turn for `hang_seconds` is replaced. SIGHUP replaces all of them, or, with `ends_with_terminal`, stops the
+    service: the terminal that it belongs to was closed. `on_ready` is called once, in the parent, when all workers
+    answer requests for the first time.
     """
 
-    host: str
-    port: int
+    host: str = "127.0.0.1"
+    port: int | None
     management_host: str
     management_port: int
     workers: int
@@ -62,18 +65,22 @@ def serve(options: ServeOptions, settings: Settings) -> int:
     have begun. A second one takes them down as they are. SIGHUP replaces them one by one.
 
     Raises:
-        ConfigurationError: a port cannot be had. Nothing has been started then.
+        ConfigurationError: a port cannot be had, or the TLS files are of no use. Nothing has been started then.
     """
     with ExitStack() as stack:
+        addresses = [(options.management_host, options.management_port)]
+        if options.port is not None:
+            addresses.append((options.host, options.port))
         listeners: list[socket.socket] = []
         faults: list[str] = []
-        for host, port in ((options.host, options.port), (options.management_host, options.management_port)):
+        for host, port in addresses:
             try:
                 listeners.append(stack.enter_context(_listen(host, port)))
             except OSError as error:
                 faults.append(f"cannot listen on {host} port {port}: {error.strerror}")
         if faults:
             raise ConfigurationError(faults)
+        find_context(settings.tls_certificate, settings.tls_key, SystemClock().now())  # each worker opens its own
         _empty(Path(options.metrics_dir))
         return Supervisor(options, settings, *listeners).run()
 
@@ -104,12 +111,12 @@ class Supervisor:
     """The processes of one service. To be run once."""
 
     def __init__(
-        self, options: ServeOptions, settings: Settings, listener: socket.socket, management_listener: socket.socket
+        self, options: ServeOptions, settings: Settings, management_listener: socket.socket, *listeners: socket.socket
     ) -> None:
         self._options = options
         self._settings = settings
-        self._listener = listener
         self._management_listener = management_listener
+        self._listeners = listeners
         self._workers: list[WorkerProcess] = []
         self._generation = 0
         self._deaths_in_youth = 0
@@ -144,10 +151,11 @@ class Supervisor:
         if self._is_announced or self._status().ready < self._options.workers:
             return
         self._is_announced = True
+        scheme = "https" if self._settings.tls_certificate else "http"
         log.info(
             "serving",
-            address=_address(self._listener),
-            management=_address(self._management_listener),
+            address=next((_address(each, scheme) for each in self._listeners), None),
+            management=_address(self._management_listener, "http"),
             workers=self._options.workers,
         )
         if self._options.on_ready is not None:
@@ -163,7 +171,8 @@ class Supervisor:
             self._turn(min(left, TICK_S))
 
     def _stop_workers(self) -> None:
-        self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         for each in self._workers:
             each.retire()
         while self._workers and not self._is_hurried:
@@ -271,7 +280,9 @@ class Supervisor:
             return
         options = self._options
         try:
-            new = WorkerProcess(self._generation, self._listener, options.app, self._settings, options.graceful_timeout)
+            new = WorkerProcess(
+                self._generation, self._listeners, options.app, self._settings, options.graceful_timeout
+            )
         except OSError as error:  # no memory, no processes: those that run go on
             log.error("a worker cannot be started", exc_info=error)
             self._not_before = time.monotonic() + LONGEST_PAUSE_S
@@ -279,7 +290,7 @@ class Supervisor:
             self._workers.append(new)
 
 
-def _address(listener: socket.socket) -> str:
+def _address(listener: socket.socket, scheme: str) -> str:
     """As bound: port 0 has become a real one."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -3,25 +3,38 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from importlib.resources import files
 
 from authsvc.adapters.hasher import HashCost, Hasher
+from authsvc.caches.attempts import SharedAttempts
+from authsvc.caches.redis import Cache
 from authsvc.clock import Clock, SystemClock
 from authsvc.entropy import Entropy, SystemEntropy
 from authsvc.errors import ConfigurationError, Unavailable
 from authsvc.flows import Flows
 from authsvc.flows.access import Access
 from authsvc.flows.account import Account
+from authsvc.flows.audit import Audit
+from authsvc.flows.audit_trail import AuditTrail
 from authsvc.flows.client_auth import ClientAuth
 from authsvc.flows.client_copies import ClientCopies
 from authsvc.flows.client_credentials import ClientCredentialsGrant
 from authsvc.flows.clients import Clients
 from authsvc.flows.coalescer import Coalescer
+from authsvc.flows.election import Election
 from authsvc.flows.exchange import Exchange, Grant
 from authsvc.flows.families import Families
+from authsvc.flows.housekeeping import Housekeeping
 from authsvc.flows.introspection import Introspection
 from authsvc.flows.issuance import Issuance
 from authsvc.flows.keys import SigningKeys
+from authsvc.flows.limits import Limits
+from authsvc.flows.local_attempts import LocalAttempts
 from authsvc.flows.login import Login, SessionTokens
+from authsvc.flows.master_key import MasterKeyExchange
+from authsvc.flows.passwords import Passwords
 from authsvc.flows.recognition import Recognition
 from authsvc.flows.refresh_token import RefreshTokenGrant
 from authsvc.flows.registration import Registration
@@ -30,15 +43,24 @@ from authsvc.flows.revocations import Revocations
 from authsvc.flows.sealed_secrets import SealedSecret
 from authsvc.flows.users import Users
 from authsvc.jobs.runner import Periodic
+from authsvc.jobs.schedule import jobs_of
 from authsvc.metrics import Metrics
 from authsvc.migrate import pending
-from authsvc.models import GrantType
-from authsvc.protocol.keys import parse_master_key
+from authsvc.models import GrantType, Limiter
+from authsvc.protocol.audit import Event
+from authsvc.protocol.limits import Limit
+from authsvc.protocol.master_key import MasterKey
+from authsvc.protocol.passwords import PasswordRules, parse_common, words_of_issuer
+from authsvc.protocol.peppers import Peppers, parse_pepper
+from authsvc.protocol.rotation import Policy
 from authsvc.settings import Settings
 from authsvc.tables import revocations as revocations_table
 from authsvc.tables import signing_keys
 from authsvc.tables.db import Database
 
+AUDIT_SEAL_SECONDS = 5.0
+JOB_SECONDS = 10.0
+"""How often a worker looks whether a job is due that nobody else does."""
 KEY_REFRESH_SECONDS = 1.0
 POOL_SAMPLE_SECONDS = 5.0
 
@@ -56,29 +78,33 @@ REAL = Outside(SystemClock(), SystemEntropy())
 
 @asynccontextmanager
 async def open_flows(
-    settings: Settings, metrics: Metrics, outside: Outside = REAL, *, with_jobs: bool = True
+    settings: Settings, metrics: Metrics, outside: Outside = REAL, *, keeps_fresh: bool = True, with_jobs: bool = True
 ) -> AsyncIterator[Flows]:
     """The flows, ready to be called, in a running loop; closed when the block is left.
 
-    PostgreSQL may be away: then every flow that needs it raises Unavailable until it is back. A command, which is
-    gone in a moment, does without the jobs that keep a server's memory up to date.
+    PostgreSQL may be away: then every flow that needs it raises Unavailable until it is back. A server keeps its memory
+    up to date, and does the jobs that nobody asks for unless another process does them; a command, which is gone in a
+    moment, does neither.
 
     Raises:
-        ConfigurationError: the master key is malformed, or does not open the signing keys.
+        ConfigurationError: a master key is malformed, or does not open the signing keys.
     """
     clock, entropy = outside.clock, outside.entropy
-    master_key = parse_master_key(settings.master_key)
+    master_key = MasterKey.parse(settings.master_key, settings.master_key_previous)
     timeout = settings.database_timeout_ms / 1000
     async with AsyncExitStack() as stack:
-        # Introspection has connections of its own: logins that hold every other one do not hold it up.
-        db, marks_db = (
+        # Introspection has connections of its own: logins that hold every other one do not hold it up. Of those of the
+        # jobs one holds the lock of the job that runs, which works on the other.
+        db, marks_db, jobs_db = (
             Database(
                 settings.database_url, size=size, timeout=timeout, name=name,
-                on_unavailable=metrics.db_pool(name).errors.inc,
+                on_unavailable=metrics.db_pool(name).errors.inc, on_wait=metrics.db_pool(name).wait.observe,
             )
-            for name, size in (("main", settings.database_pool), ("introspection", settings.introspection_pool))
+            for name, size in (
+                ("main", settings.database_pool), ("introspection", settings.introspection_pool), ("jobs", 2)
+            )
         )  # fmt: skip
-        for database in (db, marks_db):
+        for database in (db, marks_db, jobs_db):
             await database.open()
             stack.push_async_callback(database.close)
 
@@ -89,11 +115,14 @@ async def open_flows(
             observe=metrics.introspection_batch_size.observe,
         )
         stack.push_async_callback(coalescer.close)
-        revocations = Revocations(db, clock, coalescer, metrics)
+        audit = Audit(db, clock, metrics)
+        audit.open()
+        stack.push_async_callback(audit.close)
+        revocations = Revocations(db, clock, coalescer, audit, metrics)
 
         keys = SigningKeys(
-            db, revocations, clock, entropy, metrics,
-            master_key=master_key, algorithm=settings.access_token_algorithm,
+            db, revocations, audit, clock, entropy, metrics,
+            master_key=master_key, policy=_rotation(settings),
         )  # fmt: skip
         with suppress(Unavailable):  # the job below loads them when PostgreSQL is back
             await keys.refresh()
@@ -104,9 +133,16 @@ async def open_flows(
         )
         await hasher.open()
         stack.callback(hasher.close)
+        passwords = Passwords(db, hasher, _peppers(settings), _password_rules(settings))
 
         copies = ClientCopies(db, clock)
-        client_auth = ClientAuth(copies)
+        shared = None
+        if settings.redis_url is not None:
+            cache = Cache(settings.redis_url, clock, metrics)
+            stack.push_async_callback(cache.close)
+            shared = SharedAttempts(cache)
+        limits = Limits(_allowed(settings), shared, LocalAttempts(clock), audit, metrics)
+        client_auth = ClientAuth(copies, limits, audit, clock)
         recognition = Recognition(keys, revocations, clock, issuer=settings.issuer, capacity=settings.token_cache)
         issuance = Issuance(
             keys, revocations, clock, entropy,
@@ -124,35 +160,96 @@ async def open_flows(
             ),
             GrantType.REFRESH_TOKEN: RefreshTokenGrant(families),
         }
+        audit_trail = AuditTrail(
+            db, SealedSecret(db, clock, entropy, name="audit chain", master_key=master_key), clock,
+            retention_days=settings.audit_retention_days,
+        )  # fmt: skip
         tokens = SessionTokens(issuance, families, copies)
 
-        jobs = [
-            Periodic("read the signing keys", KEY_REFRESH_SECONDS, keys.refresh),
-            Periodic("sample the pools", POOL_SAMPLE_SECONDS, _pool_sampler(metrics, db, marks_db)),
-        ]
-        for job in jobs if with_jobs else ():
-            job.start()
-            stack.push_async_callback(job.stop)
-        yield Flows(
-            exchange=Exchange(client_auth, grants, issuance, metrics),
-            introspection=Introspection(client_auth, recognition, families, metrics, issuer=settings.issuer),
-            revocation=Revocation(client_auth, recognition, families, revocations),
+        flows = Flows(
+            exchange=Exchange(client_auth, limits, grants, issuance, metrics),
+            introspection=Introspection(
+                client_auth, limits, recognition, families, metrics, issuer=settings.issuer
+            ),
+            revocation=Revocation(client_auth, limits, recognition, families, revocations),
             keys=keys,
             registration=Registration(
-                db, hasher, clock, entropy,
-                is_open=settings.registration == "open", password_min_length=settings.password_min_length,
+                db, passwords, limits, audit, clock, entropy, is_open=settings.registration == "open"
             ),
             login=Login(
-                db, copies, hasher, families, tokens, clock, entropy, metrics,
+                db, copies, passwords, families, tokens, limits, audit, clock, entropy, metrics,
                 audience=(default_audience, settings.api_audience), session_seconds=settings.session_seconds,
             ),
-            access=Access(recognition, audience=settings.api_audience),
+            access=Access(recognition, audit, audience=settings.api_audience),
             account=Account(
-                db, revocations, hasher, tokens, clock, password_min_length=settings.password_min_length
+                db, revocations, passwords, tokens, limits, audit, clock
             ),
-            users=Users(db, revocations, clock),
-            clients=Clients(db, revocations, clock, entropy),
+            users=Users(db, revocations, audit, clock),
+            clients=Clients(db, revocations, audit, clock, entropy),
+            audit_trail=audit_trail,
+            master_key=MasterKeyExchange(db, audit, entropy, master_key=master_key),
+            housekeeping=Housekeeping(jobs_db, clock, metrics),
         )  # fmt: skip
+        refreshers = [
+            Periodic("read the signing keys", KEY_REFRESH_SECONDS, keys.refresh),
+            Periodic("sample the pools", POOL_SAMPLE_SECONDS, _pool_sampler(metrics, db, marks_db, jobs_db)),
+        ]
+        election = Election(jobs_db, clock, metrics)
+        jobs = [
+            Periodic("seal the audit log", AUDIT_SEAL_SECONDS, audit_trail.seal),
+            *(
+                # Not at once: a service that dies as it starts does not begin with the jobs each time.
+                Periodic(job.name, JOB_SECONDS, partial(election.run, job.name, job.every, job.act), first=JOB_SECONDS)
+                for job in jobs_of(flows)
+            ),
+        ]
+        for periodic in (*(refreshers if keeps_fresh else ()), *(jobs if with_jobs else ())):
+            periodic.start()
+            stack.push_async_callback(periodic.stop)
+        if keeps_fresh:
+            audit.observe(audit.build(Event.SYS_STARTUP))
+            stack.callback(lambda: audit.observe(audit.build(Event.SYS_SHUTDOWN)))
+        yield flows
+
+
+def _rotation(settings: Settings) -> Policy:
+    days = settings.key_rotation_days
+    return Policy(
+        algorithm=settings.access_token_algorithm,
+        jwks_max_age=timedelta(seconds=settings.jwks_max_age),
+        rotation=timedelta(days=days) if days else None,
+    )
+
+
+def _allowed(settings: Settings) -> dict[Limiter, Limit]:
+    """The limits that are set."""
+    window, minute = settings.attempt_window_seconds, 60
+    numbers = {
+        Limiter.LOGIN: (settings.login_attempts, window),
+        Limiter.LOGIN_ACCOUNT: (settings.login_attempts_per_account, window),
+        Limiter.LOGIN_ADDRESS: (settings.login_attempts_per_address, window),
+        Limiter.PASSWORD: (settings.login_attempts, window),
+        Limiter.REGISTRATION: (settings.registrations_per_address, window),
+        Limiter.CLIENT_AUTHENTICATION: (settings.client_failures, window),
+        Limiter.TOKEN: (settings.client_requests_per_minute, minute),
+        Limiter.REVOCATION: (settings.client_requests_per_minute, minute),
+        Limiter.INTROSPECTION: (settings.introspections_per_minute, minute),
+    }
+    return {limiter: Limit(attempts, seconds) for limiter, (attempts, seconds) in numbers.items() if attempts}
+
+
+def _peppers(settings: Settings) -> Peppers:
+    texts = (settings.password_pepper, settings.password_pepper_previous)
+    return Peppers(*(None if text is None else parse_pepper(text) for text in texts))
+
+
+def _password_rules(settings: Settings) -> PasswordRules:
+    common = files("authsvc.protocol").joinpath("common_passwords.txt").read_text(encoding="utf-8")
+    return PasswordRules(
+        min_length=settings.password_min_length,
+        common=parse_common(common),
+        service=words_of_issuer(settings.issuer),
+    )
 
 
 def _pool_sampler(metrics: Metrics, *databases: Database) -> Callable[[], Awaitable[None]]:

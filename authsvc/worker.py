@@ -1,4 +1,4 @@
-"""One worker: the service on an inherited socket, with a pulse; and what the supervisor holds of it.
+"""One worker: the service on inherited sockets, with a pulse; and what the supervisor holds of it.
 
 The pulse comes from the loop itself, not from a thread beside it: a loop that is blocked falls silent.
 """
@@ -10,14 +10,20 @@ from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from socket import socket
-from typing import Any
+from ssl import SSLContext
+from typing import Any, cast
 
 import uvicorn
+from prometheus_client import CollectorRegistry
 
+from authsvc.admission import Guard, Limits, fit
 from authsvc.child import Server, pipe, spawn
-from authsvc.guard import Limits, fit, guarded
+from authsvc.clock import SystemClock
+from authsvc.guard import GuardedProtocol, guarded
 from authsvc.logs import uvicorn_config
+from authsvc.metrics import ConnectionMetrics
 from authsvc.settings import Settings
+from authsvc.tls import Entrance, find_context
 
 PULSE_S = 0.5
 SILENT_S = 3.0  # without a pulse: not ready
@@ -34,8 +40,10 @@ LIMITS = Limits()
 class _Pulsing(Server):
     """Sends a byte when it begins to serve, and every `PULSE_S` from then on. Loses no request when it stops."""
 
-    def __init__(self, config: uvicorn.Config, pulse: Connection) -> None:
+    def __init__(self, config: uvicorn.Config, pulse: Connection, guard: Guard, context: SSLContext | None) -> None:
         super().__init__(config)
+        self._guard = guard
+        self._context = context
         self._pulse = pulse
         os.set_blocking(pulse.fileno(), False)
 
@@ -45,6 +53,20 @@ class _Pulsing(Server):
                 os.write(self._pulse.fileno(), b".")
         return await super().on_tick(counter)
 
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """uvicorn's own does all but listen, where there is TLS."""
+        context = self._context
+        await super().startup(sockets if context is None else [])
+        if context is not None:
+            entrances = [Entrance(each, context, self._guard, self._make_protocol) for each in sockets or ()]
+            self.servers = cast(list[asyncio.Server], entrances)
+
+    def _make_protocol(self) -> GuardedProtocol:
+        made = self.config.http_protocol_class(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )  # type: ignore[call-arg] # as uvicorn calls it
+        return cast(GuardedProtocol, made)
+
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """uvicorn's own begins by closing every connection that has no request yet, those of this moment too."""
         for server in self.servers:
@@ -52,11 +74,15 @@ class _Pulsing(Server):
         for each in sockets or ():
             each.close()
         await asyncio.sleep(LAST_WORDS_S)
+        if self._context is not None:
+            for server in self.servers:
+                await server.wait_closed()
+            await asyncio.sleep(LAST_WORDS_S)
         await super().shutdown(sockets)
 
 
 def run(
-    listener: socket,
+    listeners: Sequence[socket],
     pulse: Connection,
     app: str,
     settings: Settings,
@@ -64,11 +90,14 @@ def run(
     limits: Limits = LIMITS,
 ) -> None:
     """Serve what the factory called `app` makes, until SIGTERM; then finish what has begun in `graceful_timeout`."""
+    refused = ConnectionMetrics(CollectorRegistry()).refused
+    guard = Guard(fit(limits), exempt=settings.trusted_proxies, on_refused=lambda reason: refused[reason].inc())
+    context = find_context(settings.tls_certificate, settings.tls_key, SystemClock().now())
     config = uvicorn.Config(
         app,
         factory=True,
         loop="uvloop",
-        http=guarded(fit(limits)),
+        http=guarded(guard),
         ws="none",
         lifespan="on",
         log_config=uvicorn_config(settings.log_level),
@@ -78,7 +107,7 @@ def run(
         timeout_graceful_shutdown=graceful_timeout,
         workers=1,
     )
-    _Pulsing(config, pulse).run(sockets=[listener])
+    _Pulsing(config, pulse, guard, context).run(sockets=list(listeners))
 
 
 # --- In the supervisor
@@ -87,11 +116,13 @@ def run(
 class WorkerProcess:
     """A worker, seen from outside. No method waits for it, but `bury`, which is for the dead."""
 
-    def __init__(self, generation: int, listener: socket, app: str, settings: Settings, graceful_timeout: int) -> None:
+    def __init__(
+        self, generation: int, listeners: Sequence[socket], app: str, settings: Settings, graceful_timeout: int
+    ) -> None:
         self._pulse, theirs = pipe()
         os.set_blocking(self._pulse.fileno(), False)
         with theirs:
-            self._process = spawn(settings, run, listener, theirs, app, settings, graceful_timeout)
+            self._process = spawn(settings, run, listeners, theirs, app, settings, graceful_timeout)
         self.pid = self._process.pid
         self.generation = generation
         """How often all workers had been told to make way for new ones when this one was started."""

@@ -24,6 +24,15 @@ from authsvc.wiring import Outside, open_flows
 ISSUER = "http://127.0.0.1:8000"
 MASTER_KEY = "kR1f1V9T5jv2g8Gq0yPj3m8bW7c4aZ6xN1oQeUuHsYI"
 PASSWORD = "correct horse battery staple"
+NO_LIMITS = {
+    "login_attempts": 0,
+    "login_attempts_per_account": 0,
+    "login_attempts_per_address": 0,
+    "registrations_per_address": 0,
+    "client_failures": 0,
+    "client_requests_per_minute": 0,
+    "introspections_per_minute": 0,
+}
 
 
 @dataclass
@@ -48,8 +57,9 @@ class FakeClock:
 
 
 def settings_for(database_url: str, **changes: Any) -> Settings:
-    """Settings of a service on this database."""
-    return replace(Settings(issuer=ISSUER, database_url=database_url, master_key=MASTER_KEY), **changes)
+    """Settings of a service on this database. It limits no attempts but those that the test asks it to."""
+    plain = Settings(issuer=ISSUER, database_url=database_url, master_key=MASTER_KEY)
+    return replace(plain, **(NO_LIMITS | changes))
 
 
 @asynccontextmanager

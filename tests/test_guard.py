@@ -1,6 +1,7 @@
 """Clients that mean no good, on raw sockets, against a real worker whose limits are shortened.
 
-`python -m tests.test_guard FD LIMITS` is that worker. `AUTHSVC_TEST_ABORTS` says how many clients hang up (1,000).
+`python -m tests.test_guard FD LIMITS SETTINGS` is that worker. `AUTHSVC_TEST_ABORTS` says how many clients hang up
+(1,000).
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import re
 import resource
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -19,9 +21,11 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from ipaddress import ip_network
 from itertools import cycle
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -29,15 +33,24 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from authsvc import logs, worker
+from authsvc.admission import ADDRESS, FULL, SPARE_FILES, Guard, Limits, fit
 from authsvc.errors import AuthsvcError
-from authsvc.guard import SPARE_FILES, Limits, fit
+from authsvc.settings import load
 from authsvc.web.errors import status_of
 from authsvc.web.request import Call, read_body
 from authsvc.web.responses import Answer
 from tests.journeys.service import Service, children_of, serving
 from tests.supervised_app import SETTINGS
 
-QUICK = {"idle_s": 2, "head_s": 1.0, "body_s": 1.5, "answer_s": 1.0, "leave_s": 0.5, "stop_s": 1.0, "sweep_s": 0.1}
+QUICK: dict[str, Any] = {
+    "idle_s": 2,
+    "head_s": 1.0,
+    "body_s": 1.5,
+    "answer_s": 1.0,
+    "leave_s": 0.5,
+    "stop_s": 1.0,
+    "sweep_s": 0.1,
+}
 LATE_S = 5.0  # what a busy machine may add to any of these
 PATIENCE_S = 10.0
 DRIPPING = 2_000
@@ -92,7 +105,8 @@ def main() -> None:
     listener = socket.socket(fileno=int(sys.argv[1]))
     _, pulse = os.pipe()
     limits = Limits(**json.loads(sys.argv[2]))
-    worker.run(listener, Connection(pulse, readable=False), "tests.test_guard:create_app", SETTINGS, 10, limits)
+    settings = load(json.loads(sys.argv[3]))
+    worker.run([listener], Connection(pulse, readable=False), "tests.test_guard:create_app", settings, 10, limits)
 
 
 @dataclass
@@ -160,14 +174,26 @@ def count_files(pid: int) -> int:
 
 
 @contextmanager
-def working(log: Path, **limits: float) -> Iterator[Worker]:
+def working(log: Path, *, trusted: str = "", tls: tuple[Path, Path] | None = None, **limits: float) -> Iterator[Worker]:
     """A worker that answers when the block begins, and that stops in peace when it ends."""
+    settings = {
+        "AUTHSVC_ISSUER": SETTINGS.issuer,
+        "AUTHSVC_DATABASE_URL": SETTINGS.database_url,
+        "AUTHSVC_MASTER_KEY": SETTINGS.master_key,
+        "AUTHSVC_TRUSTED_PROXIES": trusted,
+    }
+    if tls:
+        settings |= {"AUTHSVC_TLS_CERTIFICATE": str(tls[0]), "AUTHSVC_TLS_KEY": str(tls[1])}
     with socket.create_server(("127.0.0.1", 0), backlog=2_048) as listener, log.open("wb") as stderr:
-        arguments = [sys.executable, "-m", "tests.test_guard", str(listener.fileno()), json.dumps(limits)]
+        told = [str(listener.fileno()), json.dumps(limits), json.dumps(settings)]
+        arguments = [sys.executable, "-m", "tests.test_guard", *told]
         process = subprocess.Popen(arguments, pass_fds=[listener.fileno()], stderr=stderr)
         port = listener.getsockname()[1]
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as client, ExitStack() as stack:
+            if tls:
+                context = ssl.create_default_context(cafile=tls[0])
+                client = stack.enter_context(context.wrap_socket(client, server_hostname="127.0.0.1"))
             client.sendall(GET)
             hear(client, b"\r\n\r\n")
         yield Worker(port, process, log)
@@ -205,7 +231,7 @@ def drip(client: socket.socket, text: bytes) -> Talk:
 
 
 def within(talk: Talk, seconds: float) -> bool:
-    return seconds - 2 * QUICK["sweep_s"] <= talk.seconds <= seconds + LATE_S
+    return bool(seconds - 2 * QUICK["sweep_s"] <= talk.seconds <= seconds + LATE_S)
 
 
 def test_a_silent_connection_is_closed_without_a_word(quick: Worker) -> None:
@@ -524,8 +550,58 @@ def test_beyond_the_cap_the_longest_idle_one_makes_room_and_else_the_new_one_is_
         assert listen(clients[0]).statuses == [200]
         assert worker.talk(last).statuses == [200]
     (line,) = (line for line in map(json.loads, worker.log.read_text().splitlines()) if line["level"] == "warning")
-    assert line["message"] == "connections are turned away: one worker holds no more"
-    assert line["limit"] == 4
+    assert line["message"] == "connections are turned away"
+    assert (line["limit"], line["turned_away_address"]) == (4, 0)
+    assert line["turned_away_full"] >= 1  # as many as there were when the sweep came by
+
+
+def test_one_address_gets_its_share_and_no_more_unless_it_is_a_trusted_proxy(tmp_path: Path) -> None:
+    for trusted, statuses in (("", [429]), ("127.0.0.2/32, 10.0.0.0/8", [429]), ("127.0.0.0/8", [])):
+        with working(tmp_path / "log", trusted=trusted, per_address=3, head_s=5.0) as worker, ExitStack() as stack:
+            first = [stack.enter_context(worker.connect()) for _ in range(3)]
+            time.sleep(0.3)
+            talk = worker.talk()
+            assert talk.statuses == statuses
+            assert (b"\r\nretry-after: 1\r\n" in talk.text) == bool(statuses)
+            first.pop().close()
+            time.sleep(0.3)
+            assert worker.talk(GET.replace(HOST, HOST + b"Connection: close\r\n")).statuses == [200]
+            with socket.create_connection(("127.0.0.1", worker.port), source_address=("127.0.0.9", 0)) as neighbour:
+                neighbour.sendall(GET)
+                assert hear(neighbour, b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+class _Busy:
+    """A connection that is never idle."""
+
+    age = 0.0
+    is_idle = False
+    transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+
+    def look(self) -> None:
+        """Nothing to see."""
+
+
+async def test_an_address_of_v6_is_its_network_and_one_of_v4_in_its_clothes_is_v4() -> None:
+    refused: list[str] = []
+    guard = Guard(Limits(per_address=1, connections=5), exempt=[ip_network("fd00::/8")], on_refused=refused.append)
+    peers: list[object] = [
+        ("2001:db8::1", 1, 0, 0), ("192.0.2.1", 1), "", None, ("fd00::1", 1, 0, 0),  # all have room
+        ("2001:db8::ffff:2", 2, 0, 0), ("::ffff:192.0.2.1", 2, 0, 0), ("192.0.2.1", 3),  # the second from there
+        ("fd00::1", 2, 0, 0), ("2001:db8:0:1::1", 1, 0, 0),  # would have room, if there were any
+    ]  # fmt: skip
+    connections = [_Busy() for _ in peers]
+    told = [guard.find_objection(each, peer) for each, peer in zip(connections, peers, strict=True)]
+    assert told == [None] * 5 + [ADDRESS] * 3 + [FULL] * 2
+    assert refused == [ADDRESS] * 3 + [FULL] * 2
+    for each in (*connections, *connections):  # also those that were never let in, and twice
+        guard.forget(each)
+    assert guard.find_objection(connections[0], ("192.0.2.1", 4)) is None
+    assert not guard._held.keys() - {"192.0.2.1/32"}
+    guard.forget(connections[0])
 
 
 def test_the_worker_may_open_as_many_files_as_its_connections_need() -> None:
@@ -545,7 +621,7 @@ def test_thousands_of_dripping_sockets_do_not_keep_a_new_client_waiting(tmp_path
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2 * DRIPPING)), hard))
     count = min(DRIPPING, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_FILES)
     try:
-        with working(tmp_path / "log", head_s=3.0, body_s=3.0) as worker, ExitStack() as stack:
+        with working(tmp_path / "log", head_s=3.0, body_s=3.0, per_address=4_000) as worker, ExitStack() as stack:
             asking = stack.enter_context(httpx2.Client(base_url=f"http://127.0.0.1:{worker.port}", timeout=1.0))
             waited = []
 
@@ -654,7 +730,7 @@ def listens_on(pid: int, base: str) -> bool:
 
 
 def test_nobody_who_is_slow_holds_up_the_end_of_a_worker(tmp_path: Path) -> None:
-    limits = {"stop_s": 1.0, "leave_s": 0.5, "sweep_s": 0.1}
+    limits: dict[str, Any] = {"stop_s": 1.0, "leave_s": 0.5, "sweep_s": 0.1}
     with working(tmp_path / "log", **limits) as worker, ExitStack() as stack:
         clients = [stack.enter_context(worker.connect(buffer=4_096)) for _ in range(6)]
         silent, head, body, deaf, leaving, honest = clients

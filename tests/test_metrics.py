@@ -13,24 +13,35 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
 from authsvc import __version__, metrics
-from authsvc.metrics import Metrics
+from authsvc.metrics import ConnectionMetrics, Metrics
 
 ROOT = Path(__file__).parent.parent
 EVERY_NAME = {
+    "authsvc_audit_events_total",
     "authsvc_build_info",
+    "authsvc_connections_refused_total",
     "authsvc_db_errors_total",
     "authsvc_db_pool_in_use",
     "authsvc_db_pool_size",
+    "authsvc_db_pool_wait_seconds",
+    "authsvc_foreign_origin_requests_total",
     "authsvc_http_request_duration_seconds",
     "authsvc_http_requests_in_progress",
     "authsvc_introspection_batch_size",
     "authsvc_introspections_total",
+    "authsvc_job_last_success_timestamp_seconds",
+    "authsvc_job_runs_total",
     "authsvc_logins_total",
     "authsvc_password_hash_duration_seconds",
     "authsvc_password_hash_queue_depth",
+    "authsvc_purged_rows_total",
     "authsvc_revocations_total",
+    "authsvc_rate_limited_total",
+    "authsvc_redis_breaker_open",
+    "authsvc_redis_errors_total",
     "authsvc_refresh_reuse_total",
     "authsvc_signing_key_created_timestamp_seconds",
+    "authsvc_signing_key_not_after_timestamp_seconds",
     "authsvc_token_requests_total",
 }
 
@@ -42,6 +53,7 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 def made(registry: CollectorRegistry) -> Metrics:
+    ConnectionMetrics(registry)
     return Metrics(registry)
 
 
@@ -108,12 +120,17 @@ def test_a_value_that_the_code_made_up_is_refused(made: Metrics) -> None:
 
 
 def test_signing_keys_are_shown_as_they_are_now(registry: CollectorRegistry, made: Metrics) -> None:
-    name = "authsvc_signing_key_created_timestamp_seconds"
-    made.signing_keys([("ES256", "active", 100.0), ("ES256", "next", 200.0)])
-    made.signing_keys([("ES256", "active", 200.0), ("ES256", "retired", 100.0), ("ES256", "retired", 50.0)])
-    shown = {state: registry.get_sample_value(name, {"algorithm": "ES256", "state": state}) for state in
-             ("active", "next", "retired")}  # fmt: skip
-    assert shown == {"active": 200.0, "next": 0.0, "retired": 100.0}
+    def shown(name: str) -> dict[str, float | None]:
+        labels = [{"algorithm": "ES256", "state": state} for state in ("active", "next", "retired")]
+        return {each["state"]: registry.get_sample_value(name, each) for each in labels}
+
+    made.signing_keys([("ES256", "active", 100.0, 900.0), ("ES256", "next", 200.0, 0.0)])
+    made.signing_keys(
+        [("ES256", "active", 200.0, 950.0), ("ES256", "retired", 100.0, 300.0), ("ES256", "retired", 50.0, 250.0)]
+    )
+    created, not_after = (f"authsvc_signing_key_{which}_timestamp_seconds" for which in ("created", "not_after"))
+    assert shown(created) == {"active": 200.0, "next": 0.0, "retired": 100.0}
+    assert shown(not_after) == {"active": 950.0, "next": 0.0, "retired": 300.0}
 
 
 def test_pools_have_their_own_series(registry: CollectorRegistry, made: Metrics) -> None:
@@ -121,10 +138,12 @@ def test_pools_have_their_own_series(registry: CollectorRegistry, made: Metrics)
     pool.in_use.set(3)
     pool.size.set(8)
     pool.errors.inc()
+    pool.wait.observe(0.02)
     shown = series(registry)
     assert shown['authsvc_db_pool_in_use{pool="main"}'] == 3
     assert shown['authsvc_db_pool_size{pool="main"}'] == 8
     assert shown['authsvc_db_errors_total{pool="main"}'] == 1
+    assert shown['authsvc_db_pool_wait_seconds_bucket{le="0.05",pool="main"}'] == 1
 
 
 # --- Several processes. The library decides when it is imported whether it shares, so these begin as they should.
@@ -136,6 +155,7 @@ def run(directory: Path, script: str) -> subprocess.CompletedProcess[str]:
         from prometheus_client import CollectorRegistry
         from authsvc import metrics
         made = metrics.Metrics(CollectorRegistry())
+        refused = metrics.ConnectionMetrics(CollectorRegistry()).refused
     """
     source = textwrap.dedent(prelude) + textwrap.dedent(script)
     environment = {"PROMETHEUS_MULTIPROC_DIR": str(directory), "PATH": ""}
@@ -156,15 +176,17 @@ def test_processes_add_up_and_what_a_killed_one_counted_stays(tmp_path: Path) ->
         made.request("GET", "/x", 200, 0.02)
         made.request("GET", "/x", 200, 0.5)
         made.introspection_batch_size.observe(7)
+        refused["address"].inc()
         made.requests_in_progress.inc()
         made.requests_in_progress.inc()
         made.requests_in_progress.dec()
-        made.signing_keys([("ES256", "active", 5.0)])
+        made.signing_keys([("ES256", "active", 5.0, 0.0)])
         os.kill(os.getpid(), signal.SIGKILL)
     """
     for _ in range(2):
         assert run(tmp_path, script).returncode == -signal.SIGKILL
     shown = shared(tmp_path)
+    assert shown['authsvc_connections_refused_total{reason="address"}'] == 2
     request = "authsvc_http_request_duration_seconds"
     labels = 'code="200",method="GET",route="/x"'
     assert shown['authsvc_introspections_total{outcome="active"}'] == 2

@@ -19,7 +19,7 @@ from tests.stores import fresh_database
 FIRST = "CREATE TABLE one (n int); INSERT INTO one VALUES (1);"
 SECOND = "CREATE TABLE two (n int);"
 
-_AS_NEW = "DROP SCHEMA public CASCADE; DROP SCHEMA IF EXISTS auth CASCADE; CREATE SCHEMA public"
+_AS_NEW = "DROP SCHEMA public CASCADE; DROP SCHEMA IF EXISTS auth, audit CASCADE; CREATE SCHEMA public"
 
 Put = Callable[..., None]
 

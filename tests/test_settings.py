@@ -1,9 +1,12 @@
 """Settings: where they come from, which one counts, and every fault at once without a word of what was set."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import MISSING, FrozenInstanceError, fields
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -206,6 +209,25 @@ def test_a_choice_or_a_url_is_one_of_those_that_are_known(name: str, good: list[
 
 
 @pytest.mark.parametrize(
+    ("text", "networks"),
+    [
+        ("10.0.0.0/8", ("10.0.0.0/8",)),
+        ("192.0.2.1", ("192.0.2.1/32",)),
+        ("10.0.0.0/8, fd00::/8,::1", ("10.0.0.0/8", "fd00::/8", "::1/128")),
+    ],
+)
+def test_trusted_proxies_are_networks(text: str, networks: tuple[str, ...]) -> None:
+    loaded = load(MINIMAL | {"AUTHSVC_TRUSTED_PROXIES": text})
+    assert loaded.trusted_proxies == tuple(map(ip_network, networks))
+
+
+@pytest.mark.parametrize("text", ["*", "proxy", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/8,", "10.0.0.0/8 ::1", "true"])
+def test_what_is_no_network_trusts_nobody(text: str) -> None:
+    (fault,) = faults_of(MINIMAL | {"AUTHSVC_TRUSTED_PROXIES": text})
+    assert fault.startswith("AUTHSVC_TRUSTED_PROXIES must be networks")
+
+
+@pytest.mark.parametrize(
     "issuer",
     [
         "https://id.example",
@@ -220,6 +242,51 @@ def test_a_choice_or_a_url_is_one_of_those_that_are_known(name: str, good: list[
 )
 def test_an_issuer_is_https_or_on_loopback(issuer: str) -> None:
     assert load(MINIMAL | {"AUTHSVC_ISSUER": issuer}).issuer == issuer
+
+
+@pytest.mark.parametrize(
+    ("text", "origins"),
+    [
+        ("https://login.example.com", ("https://login.example.com",)),
+        ("https://a.example:8443, http://localhost:5173", ("https://a.example:8443", "http://localhost:5173")),
+        ("http://127.0.0.1:3000,http://[::1]:3000", ("http://127.0.0.1:3000", "http://[::1]:3000")),
+    ],
+)
+def test_origins_are_taken_as_browsers_send_them(text: str, origins: tuple[str, ...]) -> None:
+    assert load(MINIMAL | {"AUTHSVC_CORS_ORIGINS": text}).cors_origins == origins
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*", "https://*.example.com", "null", "login.example.com", "//a.example", "https://a.example/", "https://a.example/x",
+        "https://a.example?", "https://a.example#", "https://u@a.example", "https://A.example", "https://a.example:443",
+        "https://a.example:", "https://a.example:70000", "https://a.example:08", "https://ä.example", "https://",
+        "http://a.example", "http://localhost.example", "http://localhost:80", "ws://localhost", "https://a.example,",
+        "https://a.example\nhttps://b.example", "https://a b.example",
+    ],
+)  # fmt: skip
+def test_an_origin_that_no_browser_sends_or_that_anybody_may_fake_is_a_fault(origin: str) -> None:  # ATK-64
+    (fault,) = faults_of(MINIMAL | {"AUTHSVC_CORS_ORIGINS": origin})
+    assert fault.startswith("AUTHSVC_CORS_ORIGINS must be origins")
+
+
+def test_a_certificate_and_its_key_belong_together() -> None:
+    both = {"AUTHSVC_TLS_CERTIFICATE": "/run/tls.crt", "AUTHSVC_TLS_KEY": "/run/tls.key"}
+    taken = load(MINIMAL | both)
+    assert (taken.tls_certificate, taken.tls_key) == ("/run/tls.crt", "/run/tls.key")
+    for name, value in both.items():
+        (fault,) = faults_of(MINIMAL | {name: value})
+        assert fault.startswith(name)
+
+
+@given(st.text(max_size=30))
+def test_whatever_is_taken_for_an_origin_is_one(text: str) -> None:
+    with suppress(ConfigurationError):
+        for origin in load(MINIMAL | {"AUTHSVC_CORS_ORIGINS": "https://a.example," + text}).cors_origins:
+            parts = urlsplit(origin)
+            assert f"{parts.scheme}://{parts.netloc}" == origin
+            assert parts.hostname and "*" not in origin and "@" not in origin
 
 
 @pytest.mark.parametrize(

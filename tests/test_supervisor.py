@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -194,6 +195,32 @@ def test_the_numbers_of_all_workers_are_added_up_and_outlive_a_killed_one(start:
         answered += 1
     assert service.number(ACTIVE) >= before + answered + 1
     assert service.ask("/livez")[0] == service.ask("/readyz")[0] == 200
+
+
+def test_the_management_listener_is_guarded_as_the_service_is(start: Start) -> None:
+    service = start()
+    host = b" HTTP/1.1\r\nHost: a\r\n"
+    cases = [
+        (b"GET /" + b"x" * 20_000 + host + b"\r\n", b"431"),
+        (b"GET /livez" + host + b"Transfer-Encoding: xchunked\r\n\r\n", b"400"),
+        (b"GET /livez" + host + b"Connection: close\r\n\r\n", b"200"),
+    ]
+    for request, status in cases:
+        with socket.create_connection(("127.0.0.1", service.management_port), timeout=10) as client:
+            client.sendall(request)
+            assert client.recv(65_536).startswith(b"HTTP/1.1 " + status)
+    with ExitStack() as stack:
+        # Far more than one address gets; who is already there is not moved by them.
+        kept = http.client.HTTPConnection("127.0.0.1", service.management_port, timeout=10)
+        stack.callback(kept.close)
+        for number in range(150):
+            if number == 50:
+                kept.connect()
+            stack.enter_context(socket.create_connection(("127.0.0.1", service.management_port), timeout=10))
+        last = stack.enter_context(socket.create_connection(("127.0.0.1", service.management_port), timeout=10))
+        assert last.recv(65_536).startswith(b"HTTP/1.1 429 ")
+        kept.request("GET", "/livez")
+        assert kept.getresponse().status == 200
 
 
 # --- What dies or hangs

@@ -223,7 +223,7 @@ async def test_a_worker_reads_the_keys_by_itself(database_url: str) -> None:
     """What was rotated elsewhere signs here a moment later, without anybody asking."""
     clock = FakeClock()
     async with worker_on(cheap(database_url), clock) as here, worker_on(cheap(database_url), clock) as there:
-        kid = await here.flows.keys.rotate()
+        kid = (await here.flows.keys.rotate()).kid
         async with asyncio.timeout(SOON + 1):
             while there.flows.keys.ring.signer.kid != kid:
                 await asyncio.sleep(0.01)
@@ -358,3 +358,19 @@ async def test_a_job_can_be_stopped_before_it_was_started_and_twice() -> None:
     job.start()
     await job.stop()
     await job.stop()
+
+
+@pytest.mark.parametrize(("first", "expected"), [(0.0, 1), (60.0, 0)])
+async def test_a_job_waits_as_long_as_it_is_told_to_before_its_first_run(first: float, expected: int) -> None:
+    runs = 0
+
+    async def act() -> None:
+        nonlocal runs
+        runs += 1
+
+    job = Periodic("a job", 60, act, first=first)
+    job.start()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    await job.stop()
+    assert runs == expected

@@ -10,8 +10,9 @@ from time import perf_counter
 from typing import TypeVar
 
 from argon2 import PasswordHasher, extract_parameters
-from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
+from argon2.exceptions import HashingError, InvalidHashError, VerificationError, VerifyMismatchError
 
+from authsvc.adapters.processors import count_processors
 from authsvc.errors import Unavailable
 from authsvc.logs import get_logger
 from authsvc.metrics import Metrics
@@ -22,6 +23,7 @@ log = get_logger(__name__)
 MAX_MEMORY_KIB = 1_048_576
 MAX_PASSES = 20
 MAX_LANES = 8
+SLOW_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +39,22 @@ class Hasher:
     """
 
     def __init__(self, cost: HashCost, *, threads: int, queue: int, metrics: Metrics) -> None:
-        threads = threads or max(1, (os.cpu_count() or 1) - 1)
+        threads = threads or max(1, count_processors() - 1)
+        self._cost = cost
         self._argon2 = PasswordHasher(time_cost=cost.passes, memory_cost=cost.memory_kib, parallelism=1)
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
         self._room = threads + queue
+        self._queue = queue
         self._metrics = metrics
         self._decoy = ""
 
     async def open(self) -> None:
-        """Make the hash that stands in for a user who does not exist, at today's cost."""
+        """Make the hash that stands in for a user who does not exist, at today's cost; say what it cost (PWS-07)."""
+        started = perf_counter()
         self._decoy = await self.hash(os.urandom(16))
+        took = perf_counter() - started
+        tell = log.warning if took > SLOW_SECONDS else log.info
+        tell("a password hash takes", milliseconds=round(took * 1000), threads=self._room - self._queue)
 
     def close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
@@ -67,6 +75,17 @@ class Hasher:
             Unavailable: the queue is full.
         """
         return await self._run(lambda: self._argon2.hash(password))
+
+    async def hash_if_idle(self, password: bytes) -> str | None:
+        """As `hash`, where a thread is free for it at once, and memory; else None."""
+        with suppress(HashingError):
+            return await self.hash(password) if self._room > self._queue else None
+        return None
+
+    def is_weaker(self, stored: str) -> bool:
+        """Whether less work went into a usable hash than goes into one of today (PWS-04)."""
+        cost = extract_parameters(stored)
+        return cost.memory_cost * cost.time_cost < self._cost.memory_kib * self._cost.passes
 
     async def verify(self, password: bytes, stored: str | None) -> bool:
         """Whether the password is the stored one. One hash of the same cost is computed whatever `stored` is: None (no

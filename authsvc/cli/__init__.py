@@ -3,9 +3,12 @@
 import click
 
 from authsvc import __version__
+from authsvc.cli.audit import audit
 from authsvc.cli.clients import client
+from authsvc.cli.doctor import doctor
 from authsvc.cli.keys import key, master_key
-from authsvc.cli.serving import config, dev, migrate, serve
+from authsvc.cli.peppers import pepper
+from authsvc.cli.serving import config, dev, migrate, serve, work
 from authsvc.cli.tokens import token
 from authsvc.cli.users import user
 
@@ -16,5 +19,5 @@ def main() -> None:
     """authsvc issues tokens, revokes them, and says which are live."""
 
 
-for command in (dev, serve, migrate, config, user, client, key, token, master_key):
+for command in (dev, serve, work, migrate, config, doctor, user, client, key, token, audit, master_key, pepper):
     main.add_command(command)

@@ -1,21 +1,28 @@
 """`authsvc client ...`"""
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from authsvc.cli.context import operator_command, tell, with_flows
+from authsvc.cli.durations import Duration
 from authsvc.models import AuthMethod, Client, GrantType, IntrospectionRight
-from authsvc.protocol.clients import ClientRegistration
+from authsvc.protocol.clients import ClientChanges, ClientRegistration
 
 if TYPE_CHECKING:
     from authsvc.flows import Flows
 
 
+EITHER_SECRET_METHOD = "any"  # noqa: S105 - a word
+OVERLAP = timedelta(hours=24)
+"""For how long an old secret goes on, unless it is said otherwise: time to bring the new one to every instance."""
+
+
 @click.group()
 def client() -> None:
-    """Create, list, disable, enable and delete clients; rotate their secrets; revoke their tokens."""
+    """Create, show, change, disable, enable and delete clients; rotate their secrets; revoke their tokens."""
 
 
 @client.command()
@@ -66,7 +73,7 @@ def create(
     )
     made, secret = with_flows(data_dir, lambda flows: flows.clients.create(registration))
     answer = {"client_id": made.client_id} | ({"client_secret": secret} if secret else {})
-    tell(as_json, answer, "\n".join(f"{key}: {value}" for key, value in answer.items()))
+    tell(as_json, answer, _lines(answer))
 
 
 @client.command("list")
@@ -78,14 +85,93 @@ def list_all(as_json: bool, data_dir: Path) -> None:
     tell(as_json, [_describe(each) for each in found], "\n".join(lines))
 
 
-@client.command("rotate-secret")
+@client.command()
 @click.argument("client_id")
 @operator_command
-def rotate_secret(client_id: str, as_json: bool, data_dir: Path) -> None:
-    """Give a client a new secret in place of the old one. It is shown this once."""
-    secret = with_flows(data_dir, lambda flows: flows.clients.rotate_secret(client_id))
-    answer = {"client_id": client_id, "client_secret": secret}
-    tell(as_json, answer, "\n".join(f"{key}: {value}" for key, value in answer.items()))
+def show(client_id: str, as_json: bool, data_dir: Path) -> None:
+    """Show a client."""
+    found = _describe(with_flows(data_dir, lambda flows: flows.clients.get(client_id)))
+    tell(as_json, found, _lines(found))
+
+
+@client.command()
+@click.argument("client_id")
+@click.option("--name", help="What people call it.")
+@click.option("--grant", "grants", multiple=True, type=click.Choice([str(g) for g in GrantType]), help="Repeatable.")
+@click.option("--scope", help="Scopes it may be given, separated by spaces.")
+@click.option(
+    "--audience", "audiences", multiple=True, help="A resource it may ask tokens for. Repeatable; '' is none."
+)
+@click.option("--serves", multiple=True, help="A resource that it is. Repeatable; '' is none.")
+@click.option(
+    "--introspect",
+    type=click.Choice([str(right) for right in IntrospectionRight]),
+    help="Tokens it may introspect: its own; also those for what it serves; all.",
+)
+@click.option(
+    "--token-endpoint-auth-method",
+    type=click.Choice([EITHER_SECRET_METHOD, *(str(method) for method in AuthMethod)]),
+    help="The one method it must use; any: client_secret_basic and client_secret_post.",
+)
+@operator_command
+def update(
+    client_id: str,
+    name: str | None,
+    grants: tuple[str, ...],
+    scope: str | None,
+    audiences: tuple[str, ...],
+    serves: tuple[str, ...],
+    introspect: str | None,
+    token_endpoint_auth_method: str | None,
+    as_json: bool,
+    data_dir: Path,
+) -> None:
+    """Change what is named; a list is replaced as a whole. Every worker goes by it within a second."""
+    changes = ClientChanges()
+    if name is not None:
+        changes["name"] = name
+    if grants:
+        changes["grant_types"] = tuple(GrantType(each) for each in grants)
+    if scope is not None:
+        changes["scope"] = scope
+    if audiences:
+        changes["audiences"] = tuple(filter(None, audiences))
+    if serves:
+        changes["serves"] = tuple(filter(None, serves))
+    if introspect is not None:
+        changes["introspection"] = IntrospectionRight(introspect)
+    if token_endpoint_auth_method is not None:
+        is_either = token_endpoint_auth_method == EITHER_SECRET_METHOD
+        changes["auth_method"] = None if is_either else AuthMethod(token_endpoint_auth_method)
+    if not changes:
+        raise click.UsageError("name what is to change")
+    changed = _describe(with_flows(data_dir, lambda flows: flows.clients.update(client_id, changes)))
+    tell(as_json, changed, _lines(changed))
+
+
+@client.command("rotate-secret")
+@click.argument("client_id")
+@click.option(
+    "--keep-old-for",
+    type=Duration(),
+    help="How long the old secret goes on, like 90s, 15m or 7d.  [default: 24h]",
+)
+@click.option("--drop-old", is_flag=True, help="The old secret ends at once.")
+@operator_command
+def rotate_secret(
+    client_id: str, keep_old_for: timedelta | None, drop_old: bool, as_json: bool, data_dir: Path
+) -> None:
+    """Give a client a new secret, shown this once. The old one goes on for a while; one before it ends."""
+    if drop_old and keep_old_for is not None:
+        raise click.UsageError("give either --keep-old-for or --drop-old")
+    overlap = timedelta(0) if drop_old else OVERLAP if keep_old_for is None else keep_old_for
+    rotated = with_flows(data_dir, lambda flows: flows.clients.rotate_secret(client_id, keep_old_for=overlap))
+    answer = {
+        "client_id": client_id,
+        "client_secret": rotated.secret,
+        "old_secret_expires_at": _time(rotated.old_expires_at),
+    }
+    tell(as_json, answer, _lines(answer))
 
 
 def _acts(name: str, help_text: str, done: str) -> None:
@@ -106,6 +192,7 @@ _acts("disable", "Kill every token of a client, and give it no new one.", "is di
 _acts("enable", "Let a disabled client in again.", "is enabled")
 _acts("delete", "Delete a client; every token of it is dead.", "is deleted")
 _acts("revoke-tokens", "Kill every token of a client.", "has no live token")
+_acts("drop-old-secret", "End a rotation: the newest secret alone goes on.", "has one secret")
 
 
 def _describe(client: Client) -> dict[str, Any]:
@@ -119,6 +206,18 @@ def _describe(client: Client) -> dict[str, Any]:
         "serves": sorted(client.serves),
         "introspect": client.introspection,
         "first_party": client.first_party,
-        "created_at": client.created_at.isoformat(),
-        "disabled_at": client.disabled_at.isoformat() if client.disabled_at else None,
+        "created_at": _time(client.created_at),
+        "disabled_at": _time(client.disabled_at),
+        "secret_created_at": _time(client.secret_created_at),
+        "old_secret_expires_at": _time(client.old_secret_expires_at),
     }
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
+def _lines(answer: dict[str, Any]) -> str:
+    """For people: a line for each value that there is."""
+    shown = {key: " ".join(value) if isinstance(value, list) else value for key, value in answer.items()}
+    return "\n".join(f"{key}: {value}" for key, value in shown.items() if value not in {None, ""})

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import getpass
 import json
 import os
 import sys
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 import click
 
 from authsvc.errors import AuthsvcError, ConfigurationError, Unavailable
+from authsvc.origin import Origin, origin
 from authsvc.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -103,10 +105,18 @@ def with_flows(data_dir: Path, act: "Callable[[Flows], Awaitable[Result]]") -> R
         from authsvc.wiring import open_flows
 
         logs.configure("error", "console")
-        async with open_flows(settings, Metrics(CollectorRegistry()), with_jobs=False) as flows:
+        origin.set(Origin("cli", operator=_account()))
+        async with open_flows(settings, Metrics(CollectorRegistry()), keeps_fresh=False, with_jobs=False) as flows:
             return await act(flows)
 
     return asyncio.run(run())
+
+
+def _account() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user often has no name
+        return f"uid {os.getuid()}"
 
 
 def tell(as_json: bool, answer: dict[str, Any] | list[dict[str, Any]], text: str) -> None:

@@ -1,5 +1,6 @@
 """`authsvc key ...` and `authsvc master-key ...`"""
 
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -20,7 +21,15 @@ def list_all(as_json: bool, data_dir: Path) -> None:
     """List the keys: next, active, retired."""
     found = with_flows(data_dir, lambda flows: flows.keys.list_all())
     answer = [
-        {"kid": key.kid, "algorithm": key.algorithm, "state": str(state), "created_at": key.created_at.isoformat()}
+        {
+            "kid": key.kid,
+            "algorithm": key.algorithm,
+            "state": str(state),
+            "created_at": key.created_at.isoformat(),
+            "signs_from": _text_of(key.signs_from),
+            "verifies_until": _text_of(key.verifies_until),
+            "master_key_id": key.master_key_id,
+        }
         for key, state in found
     ]
     tell(as_json, answer, "\n".join("{kid}  {algorithm:7}  {state:7}  {created_at}".format(**each) for each in answer))
@@ -29,9 +38,9 @@ def list_all(as_json: bool, data_dir: Path) -> None:
 @key.command()
 @operator_command
 def rotate(as_json: bool, data_dir: Path) -> None:
-    """Let the next key sign; what the old one signed stays valid."""
-    kid = with_flows(data_dir, lambda flows: flows.keys.rotate())
-    tell(as_json, {"kid": kid}, f"{kid} signs now")
+    """Let the next key take over, once every verifier knows it; what the old one signed stays valid."""
+    key = with_flows(data_dir, lambda flows: flows.keys.rotate())
+    tell(as_json, {"kid": key.kid, "signs_from": _text_of(key.signs_from)}, f"{key.kid} signs from {key.signs_from}")
 
 
 # A kid is a digest in base64url, and one in 64 begins with a dash.
@@ -44,6 +53,10 @@ def kill(kid: str, as_json: bool, data_dir: Path) -> None:
     tell(as_json, {"kid": kid}, f"{kid} is dead, and every token it signed")
 
 
+def _text_of(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
 @click.group("master-key")
 def master_key() -> None:
     """The key that encrypts the signing keys at rest."""
@@ -53,3 +66,12 @@ def master_key() -> None:
 def generate() -> None:
     """Print a new master key, for AUTHSVC_MASTER_KEY."""
     click.echo(format_master_key(SystemEntropy().bytes(MASTER_KEY_BYTES)))
+
+
+@master_key.command("rotate")
+@operator_command
+def reseal(as_json: bool, data_dir: Path) -> None:
+    """Encrypt everything with AUTHSVC_MASTER_KEY that AUTHSVC_MASTER_KEY_PREVIOUS still opens."""
+    done = with_flows(data_dir, lambda flows: flows.master_key.reseal())
+    answer = {"signing_keys": done.signing_keys, "secrets": done.secrets}
+    tell(as_json, answer, f"sealed anew: {done.signing_keys} signing keys, {done.secrets} secrets")

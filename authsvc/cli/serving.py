@@ -1,4 +1,4 @@
-"""`authsvc dev`, `serve`, `migrate`, `config check`."""
+"""`authsvc dev`, `serve`, `work`, `migrate`, `config check`."""
 
 import asyncio
 import os
@@ -8,12 +8,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from authsvc.cli.context import data_dir_option, json_option, read_settings, tell, told_errors
 from authsvc.errors import ConfigurationError
-from authsvc.settings import load, unknown_names
+from authsvc.settings import Settings, load, unknown_names
+
+if TYPE_CHECKING:
+    from authsvc.supervisor import ServeOptions
 
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -73,6 +77,7 @@ def dev(host: str, port: int, management_port: int, workers: int, data_dir: Path
 @workers_option
 @click.option("--migrate", "wants_migration", is_flag=True, help="Apply missing migrations first.")
 @click.option("--drain-seconds", type=click.FloatRange(0, 300), default=5.0, show_default=True)
+@click.option("--no-jobs", is_flag=True, help="Leave the jobs to `authsvc work`.")
 def serve(
     host: str,
     port: int,
@@ -81,21 +86,12 @@ def serve(
     workers: int,
     wants_migration: bool,
     drain_seconds: float,
+    no_jobs: bool,
 ) -> None:
     """Run the service for real, against AUTHSVC_DATABASE_URL."""
     with told_errors(), _metrics_directory() as metrics_dir:
-        settings = load(os.environ)
-        from authsvc import logs
-        from authsvc.migrate import prepare_schema
-        from authsvc.protocol.keys import parse_master_key
         from authsvc.supervisor import ServeOptions
-        from authsvc.supervisor import serve as supervise
 
-        logs.configure(settings.log_level, settings.log_format)
-        for name in unknown_names(os.environ):
-            logs.get_logger(__name__).warning("an environment variable is no setting", name=name)
-        parse_master_key(settings.master_key)
-        asyncio.run(prepare_schema(settings.database_url, wants_migration=wants_migration))
         options = ServeOptions(
             host=host,
             port=port,
@@ -104,15 +100,52 @@ def serve(
             workers=workers,
             drain_seconds=drain_seconds,
             metrics_dir=metrics_dir,
+            app="authsvc.app:create_app_without_jobs" if no_jobs else "authsvc.app:create_app",
         )
-        sys.exit(supervise(options, settings))
+        _run(options, wants_migration=wants_migration)
+
+
+@click.command()
+@click.option("--management-host", default="127.0.0.1", show_default=True)
+@management_port_option
+def work(management_host: str, management_port: int) -> None:
+    """Do the jobs that nobody asks for, beside `serve --no-jobs`. Listens on the management port alone."""
+    with told_errors(), _metrics_directory() as metrics_dir:
+        from authsvc.supervisor import ServeOptions
+
+        options = ServeOptions(
+            host="",
+            port=None,
+            management_host=management_host,
+            management_port=management_port,
+            workers=1,
+            drain_seconds=0,
+            metrics_dir=metrics_dir,
+            app="authsvc.app:create_jobs",
+        )
+        _run(options, wants_migration=False)
+
+
+def _run(options: "ServeOptions", *, wants_migration: bool) -> NoReturn:
+    settings = load(os.environ)
+    from authsvc import logs
+    from authsvc.migrate import prepare_schema
+    from authsvc.supervisor import serve as supervise
+
+    logs.configure(settings.log_level, settings.log_format)
+    for name in unknown_names(os.environ):
+        logs.get_logger(__name__).warning("an environment variable is no setting", name=name)
+    _check_keys(settings)
+    asyncio.run(prepare_schema(settings.database_url, wants_migration=wants_migration))
+    sys.exit(supervise(options, settings))
 
 
 @click.command()
 @click.option("--check", is_flag=True, help="Change nothing; exit status 1 when migrations are missing.")
+@click.option("--grant-to", "application_role", metavar="ROLE", help="Give this role what the service needs at work.")
 @json_option
 @data_dir_option
-def migrate(check: bool, as_json: bool, data_dir: Path) -> None:
+def migrate(check: bool, application_role: str | None, as_json: bool, data_dir: Path) -> None:
     """Apply the migrations that the database does not have yet."""
     with told_errors():
         from authsvc import migrate as migrations
@@ -122,7 +155,7 @@ def migrate(check: bool, as_json: bool, data_dir: Path) -> None:
             missing = asyncio.run(migrations.find_missing(url))
             tell(as_json, {"missing": missing}, "\n".join(f"missing: {name}" for name in missing) or "up to date")
             sys.exit(1 if missing else 0)
-        applied = asyncio.run(migrations.migrate(url))
+        applied = asyncio.run(migrations.migrate(url, application_role=application_role))
         tell(as_json, {"applied": applied}, "\n".join(f"applied {name}" for name in applied) or "up to date")
 
 
@@ -136,14 +169,23 @@ def config() -> None:
 @data_dir_option
 def check_config(as_json: bool, data_dir: Path) -> None:
     """Read every setting, and tell every fault at once."""
-    from authsvc.protocol.keys import parse_master_key
-
     faults: list[str] = []
     try:
-        parse_master_key(read_settings(data_dir).master_key)
+        _check_keys(read_settings(data_dir))
     except ConfigurationError as error:
         faults.extend(error.faults)
     unknown = unknown_names(os.environ)
     lines = [*faults, *(f"{name} is no setting: misspelt?" for name in unknown)]
     tell(as_json, {"faults": faults, "unknown": unknown}, "\n".join(lines) or "the settings are usable")
     sys.exit(2 if faults else 0)
+
+
+def _check_keys(settings: Settings) -> None:
+    """Raises ConfigurationError when one of the keys is none."""
+    from authsvc.protocol.master_key import MasterKey
+    from authsvc.protocol.peppers import parse_pepper
+
+    MasterKey.parse(settings.master_key, settings.master_key_previous)
+    for pepper in (settings.password_pepper, settings.password_pepper_previous):
+        if pepper is not None:
+            parse_pepper(pepper)

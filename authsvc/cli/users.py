@@ -3,12 +3,13 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from authsvc.cli.context import operator_command, tell, with_flows
 from authsvc.entropy import SystemEntropy, mint_id
+from authsvc.models import User
 
 if TYPE_CHECKING:
     from authsvc.flows import Flows
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def user() -> None:
-    """Create, disable, enable and delete users; revoke their tokens."""
+    """Create, show, list, disable, enable and delete users; revoke their tokens."""
 
 
 @user.command()
@@ -48,6 +49,40 @@ def create(
     sub = with_flows(data_dir, act)
     answer = {"sub": sub} | ({"password": password} if generate_password else {})
     tell(as_json, answer, "\n".join(f"{name}: {value}" for name, value in answer.items()))
+
+
+@user.command()
+@click.argument("sub_or_email")
+@operator_command
+def show(sub_or_email: str, as_json: bool, data_dir: Path) -> None:
+    """Show a user."""
+    found = _describe(with_flows(data_dir, lambda flows: flows.users.get(sub_or_email)))
+    tell(as_json, found, "\n".join(f"{name}: {value}" for name, value in found.items() if value is not None))
+
+
+@user.command("list")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="Users at most.")
+@click.option("--after", default="", help="The `next` of the page before.")
+@operator_command
+def list_page(limit: int, after: str, as_json: bool, data_dir: Path) -> None:
+    """List users by their sub, a page at a time."""
+    found = with_flows(data_dir, lambda flows: flows.users.list_page(after=after, limit=limit))
+    following = found[-1].sub if len(found) == limit else None
+    lines = [f"{u.sub}  {'disabled' if u.disabled_at else 'enabled '}  {u.email}" for u in found]
+    more = [f"for more: --after {following}"] if following else []
+    tell(as_json, {"users": [_describe(each) for each in found], "next": following}, "\n".join(lines + more))
+
+
+def _describe(user: User) -> dict[str, Any]:
+    return {
+        "sub": user.sub,
+        "email": user.email,
+        "email_verified": user.email_verified,
+        "has_password": user.password_hash is not None,
+        "claims": user.claims,
+        "created_at": user.created_at.isoformat(),
+        "disabled_at": user.disabled_at.isoformat() if user.disabled_at else None,
+    }
 
 
 def _parse_claims(text: str) -> dict[str, object]:

@@ -4,11 +4,14 @@ from dataclasses import dataclass
 
 from authsvc.flows.access import Access
 from authsvc.flows.account import Account
+from authsvc.flows.audit_trail import AuditTrail
 from authsvc.flows.clients import Clients
 from authsvc.flows.exchange import Exchange
+from authsvc.flows.housekeeping import Housekeeping
 from authsvc.flows.introspection import Introspection
 from authsvc.flows.keys import SigningKeys
 from authsvc.flows.login import Login
+from authsvc.flows.master_key import MasterKeyExchange
 from authsvc.flows.registration import Registration
 from authsvc.flows.revocation import Revocation
 from authsvc.flows.users import Users
@@ -41,3 +44,9 @@ class Flows:
     """Disable, enable, delete, revoke."""
     clients: Clients
     """Create, disable, enable, delete, new secret, revoke."""
+    audit_trail: AuditTrail
+    """What happened: read, sealed, inspected."""
+    master_key: MasterKeyExchange
+    """Seal everything with the new one."""
+    housekeeping: Housekeeping
+    """Delete what is over."""

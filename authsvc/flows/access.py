@@ -1,23 +1,38 @@
 """The guard of this service's own API: a live access token that is meant for it (RFC 6750, RFC 9068 §4)."""
 
-from authsvc.errors import Forbidden, InvalidToken
+from authsvc.errors import Forbidden, InvalidToken, MissingToken
+from authsvc.flows.audit import Audit
 from authsvc.flows.recognition import Recognition
 from authsvc.models import AccessToken
+from authsvc.protocol.audit import Event
 
 
 class Access:
-    def __init__(self, recognition: Recognition, *, audience: str) -> None:
+    def __init__(self, recognition: Recognition, audit: Audit, *, audience: str) -> None:
         self._recognition = recognition
+        self._audit = audit
         self._audience = audience
 
-    async def authorize_user(self, text: str) -> AccessToken:
-        """The live token of a user.
+    async def authorize_user(self, text: str | None) -> AccessToken:
+        """The live token of a user. Whoever has none is noted.
 
         Raises:
+            MissingToken: none came.
             InvalidToken: it is not live, or not meant for this API.
             Forbidden: it is a client's own.
             Unavailable: it cannot be known.
         """
+        try:
+            return await self._authorize_user(text)
+        except (MissingToken, InvalidToken, Forbidden) as error:
+            self._audit.observe(self._audit.build(Event.AUTHZ_FAIL, reason=type(error).code or "missing_token"))
+            raise
+
+    async def _authorize_user(self, text: str | None) -> AccessToken:
+        if text is None:
+            raise MissingToken("this needs an access token")
+        if not text:
+            raise InvalidToken("the access token is empty")
         known = await self._recognition.recognise(text)
         if known is None or self._audience not in known.token.audience or not await self._recognition.is_live(known):
             raise InvalidToken("the access token is not valid here")

@@ -1,13 +1,16 @@
 """What users do with their own account: look at it, log out, log out everywhere, change the password."""
 
-from authsvc.adapters.hasher import Hasher
 from authsvc.clock import Clock
 from authsvc.errors import Forbidden, InvalidToken, InvalidValue
+from authsvc.flows.audit import Audit
+from authsvc.flows.limits import Limits
 from authsvc.flows.login import SessionTokens
+from authsvc.flows.passwords import Passwords
 from authsvc.flows.revocations import Revocations
-from authsvc.models import AccessToken, User
+from authsvc.models import AccessToken, Grant, User
 from authsvc.protocol.accounts import LoginResponse, PasswordChangeRequest
-from authsvc.protocol.passwords import prepare, prepare_new
+from authsvc.protocol.audit import Event
+from authsvc.protocol.passwords import prepare
 from authsvc.tables import grants, sessions, users
 from authsvc.tables.db import Database
 
@@ -17,18 +20,19 @@ class Account:
         self,
         db: Database,
         revocations: Revocations,
-        hasher: Hasher,
+        passwords: Passwords,
         tokens: SessionTokens,
+        limits: Limits,
+        audit: Audit,
         clock: Clock,
-        *,
-        password_min_length: int,
     ) -> None:
         self._db = db
         self._revocations = revocations
-        self._hasher = hasher
+        self._passwords = passwords
         self._tokens = tokens
+        self._limits = limits
+        self._audit = audit
         self._clock = clock
-        self._password_min_length = password_min_length
 
     async def find(self, token: AccessToken) -> User:
         """The user of a live token.
@@ -49,7 +53,7 @@ class Account:
             Unavailable: the session may still be live; try again.
         """
         async with self._revocations.revoke() as revoking:
-            await revoking.session(_session_of(token))
+            await revoking.session(_session_of(token), sub=token.sub)
 
     async def log_out_everywhere(self, token: AccessToken) -> None:
         """End every session of the user, and with them every token of theirs, this one too.
@@ -66,18 +70,38 @@ class Account:
         Raises:
             InvalidValue: the current password is wrong, or the new one is not acceptable.
             InvalidToken: the session has ended in the meantime.
+            TooManyAttempts: the current password was wrong too often (PWR-09).
             Unavailable: too many hashes at once, or the store cannot be asked.
         """
         sid = _session_of(token)
         current = prepare(request.current_password, pointer="/current_password")
-        new = prepare_new(request.new_password, min_length=self._password_min_length, pointer="/new_password")
         user = await self.find(token)
-        if not await self._hasher.verify(current, user.password_hash):
-            raise InvalidValue("the current password is wrong", pointer="/current_password")
-        new_hash = await self._hasher.hash(new)
+        new = self._passwords.prepare_new(request.new_password, email=user.email_canonical, pointer="/new_password")
+        await self._verify_current(user, current, sid)
+        new_hash = await self._passwords.hash(new)
+        grant = await self._exchange_password(token, user, new_hash)
+        if grant is None:  # as at login: once more tells a password that was changed from one that was hashed anew
+            user = await self.find(token)
+            await self._verify_current(user, current, sid)
+            grant = await self._exchange_password(token, user, new_hash)
+            if grant is None:
+                raise InvalidToken("the account was changed by somebody else at the same moment")
+        return await self._tokens.issue(grant, user, token.scope)
+
+    async def _verify_current(self, user: User, current: bytes, sid: str) -> None:
+        async with self._limits.own_password(user.sub):
+            if not await self._passwords.verify(current, user.password_hash):
+                failure = self._audit.build(Event.AUTHN_PASSWORD_CHANGE_FAIL, sub=user.sub, sid=sid, reason="password")
+                self._audit.observe(failure)
+                raise InvalidValue("the current password is wrong", pointer="/current_password")
+
+    async def _exchange_password(self, token: AccessToken, user: User, new_hash: str) -> Grant | None:
+        """The grant that goes on. None when the hash that was verified is not stored any more."""
+        sid = _session_of(token)
         async with self._revocations.revoke() as revoking:
             if not await users.update_password_hash(revoking.tx, user.sub, old=user.password_hash or "", new=new_hash):
-                raise InvalidToken("the account was changed by somebody else at the same moment")
+                return None
+            revoking.note(Event.AUTHN_PASSWORD_CHANGE, sub=user.sub, sid=sid)
             generation = await revoking.user(user.sub, keep_session=sid)
             if await sessions.update_user_generation(revoking.tx, sid, generation, revoking.now) is None:
                 raise InvalidToken("the session has ended")
@@ -85,7 +109,7 @@ class Account:
             grant = await grants.find_grant(revoking.tx, _grant_of(token))
             if grant is None:
                 raise InvalidToken("the session has ended")
-        return await self._tokens.issue(grant, user, token.scope)
+        return grant
 
 
 def _grant_of(token: AccessToken) -> str:

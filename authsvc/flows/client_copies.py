@@ -12,6 +12,8 @@ from authsvc.tables.db import Database
 MAX_AGE_SECONDS = 1.0
 MAX_COPIES = 10_000
 MAX_ID_LENGTH = 256
+READ_AGAIN_SECONDS = 0.05
+"""Between two reads of one client for the sake of credentials that did not match: wrong secrets do not make it many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class ClientCopies:
         self._clock = clock
         self._copies: dict[str, tuple[float, ClientCopy | None]] = {}
         self._loading: dict[str, tuple[float, asyncio.Task[ClientCopy | None]]] = {}
+        self._next: dict[str, asyncio.Task[ClientCopy | None]] = {}
+        self._read_again_at: dict[str, float] = {}
 
     async def find(self, client_id: str) -> ClientCopy | None:
         """The client as it was at most a second ago.
@@ -35,8 +39,8 @@ class ClientCopies:
         Raises:
             Unavailable: there is no fresh copy and PostgreSQL cannot be asked.
         """
-        if len(client_id) > MAX_ID_LENGTH or not (client_id.isascii() and client_id.isprintable()):
-            return None  # none is called that: it is neither asked for nor remembered
+        if not _can_be_one(client_id):
+            return None
         oldest = self._clock.monotonic() - MAX_AGE_SECONDS
         held = self._copies.get(client_id)
         if held is not None and held[0] > oldest:
@@ -48,6 +52,33 @@ class ClientCopies:
             task.add_done_callback(lambda done: self._loaded(client_id, done))
             loading = self._loading[client_id] = (self._clock.monotonic(), task)
         return await asyncio.shield(loading[1])
+
+    async def find_newer(self, client_id: str) -> ClientCopy | None:
+        """The client as it is after this call began, for who holds a secret that is newer than the copy.
+
+        Those who ask share the next read, and wait for it: there is one in `READ_AGAIN_SECONDS` for each client.
+
+        Raises:
+            Unavailable: PostgreSQL cannot be asked.
+        """
+        if not _can_be_one(client_id):
+            return None
+        task = self._next.get(client_id)
+        if task is None:
+            task = self._next[client_id] = asyncio.create_task(self._load_in_turn(client_id))
+            task.add_done_callback(_look_at)
+        return await asyncio.shield(task)
+
+    async def _load_in_turn(self, client_id: str) -> ClientCopy | None:
+        loop = asyncio.get_running_loop()
+        last = self._read_again_at.pop(client_id, None)
+        if last is not None:
+            await asyncio.sleep(last + READ_AGAIN_SECONDS - loop.time())
+        del self._next[client_id]  # who comes from now on waits for a later one
+        if len(self._read_again_at) >= MAX_COPIES:
+            del self._read_again_at[next(iter(self._read_again_at))]
+        self._read_again_at[client_id] = loop.time()
+        return await self.load(client_id)
 
     async def load(self, client_id: str) -> ClientCopy | None:
         """The client as it is now."""
@@ -65,5 +96,15 @@ class ClientCopies:
     def _loaded(self, client_id: str, task: "asyncio.Task[ClientCopy | None]") -> None:
         if (loading := self._loading.get(client_id)) is not None and loading[1] is task:
             del self._loading[client_id]
-        if not task.cancelled():
-            task.exception()  # looked at here, for the case that everybody who waited has hung up
+        _look_at(task)
+
+
+def _can_be_one(client_id: str) -> bool:
+    """What no client is called is neither asked for nor remembered."""
+    return len(client_id) <= MAX_ID_LENGTH and client_id.isascii() and client_id.isprintable()
+
+
+def _look_at(task: "asyncio.Task[ClientCopy | None]") -> None:
+    """For the case that everybody who waited for it has hung up."""
+    if not task.cancelled():
+        task.exception()

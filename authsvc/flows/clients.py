@@ -1,21 +1,37 @@
 """What operators do with clients. A secret is shown once and kept as a digest."""
 
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 from authsvc.clock import Clock
 from authsvc.entropy import Entropy, mint_id, mint_secret
-from authsvc.errors import NotFound
+from authsvc.errors import InvalidValue, NotFound
+from authsvc.flows.audit import Audit
 from authsvc.flows.revocations import Revocations
 from authsvc.models import Client
-from authsvc.protocol.clients import ClientRegistration, build_client
+from authsvc.protocol.audit import Event
+from authsvc.protocol.clients import ClientChanges, ClientRegistration, build_client, change_client
 from authsvc.tables import clients
 from authsvc.tables.db import Database
 
+MAX_OVERLAP = timedelta(days=30)
+"""A secret that was rotated out for a reason should not live on for long."""
+
+
+@dataclass(frozen=True, slots=True)
+class RotatedSecret:
+    """The new secret, and until when the old one goes on; None: it has ended."""
+
+    secret: str = field(repr=False)
+    old_expires_at: datetime | None
+
 
 class Clients:
-    def __init__(self, db: Database, revocations: Revocations, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, db: Database, revocations: Revocations, audit: Audit, clock: Clock, entropy: Entropy) -> None:
         self._db = db
         self._revocations = revocations
+        self._audit = audit
         self._clock = clock
         self._entropy = entropy
 
@@ -31,11 +47,39 @@ class Clients:
         client = build_client(
             registration, client_id=mint_id(self._entropy, "cli_"), secret_digests=digests, now=self._clock.now()
         )
-        await clients.insert_client(self._db, client)
+        async with self._db.transaction() as tx:
+            await clients.insert_client(tx, client)
+            await self._audit.record(tx, self._audit.build(Event.CLIENT_CREATED, client_id=client.client_id))
         return client, secret
+
+    async def get(self, client_id: str) -> Client:
+        """Raises NotFound, Unavailable."""
+        client = await clients.find_client(self._db, client_id)
+        if client is None:
+            raise NotFound("there is no such client")
+        return client
 
     async def list_all(self) -> list[Client]:
         return await clients.list_clients(self._db)
+
+    async def update(self, client_id: str, changes: ClientChanges) -> Client:
+        """Change what is named. Every worker goes by it within a second, for refresh tokens that are out too; access
+        tokens that are out stay what they are.
+
+        Raises:
+            NotFound: there is no such client.
+            InvalidValue: it would contradict itself.
+            Unavailable: the store cannot be asked.
+        """
+        async with self._db.transaction() as tx:
+            client = await clients.find_client_for_update(tx, client_id)
+            if client is None:
+                raise NotFound("there is no such client")
+            changed = change_client(client, changes)
+            await clients.update_client(tx, changed)
+            event = self._audit.build(Event.CLIENT_UPDATED, client_id=client_id, changed=sorted(changes))
+            await self._audit.record(tx, event)
+        return changed
 
     async def disable(self, client_id: str) -> None:
         """Every token it was given is dead when this returns. Raises NotFound, Unavailable."""
@@ -43,6 +87,7 @@ class Clients:
             if not await clients.update_disabled(revoking.tx, client_id, self._clock.now()):
                 raise NotFound("there is no such client")
             await revoking.client(client_id)
+            revoking.note(Event.CLIENT_UPDATED, client_id=client_id, disabled=True)
 
     async def enable(self, client_id: str) -> None:
         """Raises NotFound, Unavailable."""
@@ -51,15 +96,37 @@ class Clients:
                 raise NotFound("there is no such client")
             # The number is raised so that copies of the disabled row, up to a second old, are known to be stale.
             await revoking.client(client_id)
+            revoking.note(Event.CLIENT_UPDATED, client_id=client_id, disabled=False)
 
-    async def rotate_secret(self, client_id: str) -> str:
-        """A new secret in place of the old one. Raises NotFound, Unavailable."""
-        secret = mint_secret(self._entropy, "as_")
-        client = await clients.find_client(self._db, client_id)
-        if client is None or client.is_public:
-            raise NotFound("there is no such client with a secret")
-        await clients.update_secrets(self._db, client_id, (sha256(secret.encode()).digest(),))
-        return secret
+    async def rotate_secret(self, client_id: str, *, keep_old_for: timedelta) -> RotatedSecret:
+        """A new secret. It authenticates everywhere when this returns; so does the old one until its time is over, but
+        never a third (CLA-16). With nothing to keep the old one is out within a second.
+
+        Raises:
+            InvalidValue: the old one would be kept for too long.
+            NotFound: there is no such client, or it is public.
+            Unavailable: the store cannot be asked.
+        """
+        if not timedelta(0) <= keep_old_for <= MAX_OVERLAP:
+            raise InvalidValue(f"an old secret is kept for at most {MAX_OVERLAP.days} days")
+        now = self._clock.now()
+        rotated = RotatedSecret(mint_secret(self._entropy, "as_"), now + keep_old_for if keep_old_for else None)
+        digest = sha256(rotated.secret.encode()).digest()
+        async with self._db.transaction() as tx:
+            if not await clients.rotate_secret(tx, client_id, digest, now=now, old_expires_at=rotated.old_expires_at):
+                raise NotFound("there is no such client with a secret")
+            overlap = int(keep_old_for.total_seconds())
+            event = self._audit.build(Event.CLIENT_SECRET_ROTATED, client_id=client_id, overlap_seconds=overlap)
+            await self._audit.record(tx, event)
+        return rotated
+
+    async def drop_old_secret(self, client_id: str) -> None:
+        """End a rotation: within a second the newest secret alone authenticates. Raises NotFound, Unavailable."""
+        async with self._db.transaction() as tx:
+            if not await clients.drop_old_secret(tx, client_id):
+                raise NotFound("there is no such client with a secret")
+            event = self._audit.build(Event.CLIENT_UPDATED, client_id=client_id, changed=["old_secret"])
+            await self._audit.record(tx, event)
 
     async def delete(self, client_id: str) -> None:
         """Raises NotFound, Unavailable."""
@@ -67,6 +134,7 @@ class Clients:
             await revoking.client(client_id)
             if not await clients.delete_client(revoking.tx, client_id):
                 raise NotFound("there is no such client")
+            revoking.note(Event.CLIENT_DELETED, client_id=client_id)
 
     async def revoke_tokens(self, client_id: str) -> None:
         """Kill every token the client was given. Raises NotFound, Unavailable."""

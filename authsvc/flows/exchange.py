@@ -8,8 +8,10 @@ from authsvc.errors import AuthsvcError
 from authsvc.flows.client_auth import ClientAuth
 from authsvc.flows.client_copies import ClientCopy
 from authsvc.flows.issuance import Authorization, Issuance
+from authsvc.flows.limits import Limits
 from authsvc.metrics import Metrics
 from authsvc.models import GrantType
+from authsvc.protocol.addresses import Address
 from authsvc.protocol.client_auth import ClientCredentials
 from authsvc.protocol.token_request import TokenRequest, TokenResponse, check_grant_allowed
 
@@ -29,9 +31,15 @@ class Grant(Protocol):
 
 class Exchange:
     def __init__(
-        self, client_auth: ClientAuth, grants: Mapping[GrantType, Grant], issuance: Issuance, metrics: Metrics
+        self,
+        client_auth: ClientAuth,
+        limits: Limits,
+        grants: Mapping[GrantType, Grant],
+        issuance: Issuance,
+        metrics: Metrics,
     ) -> None:
         self._client_auth = client_auth
+        self._limits = limits
         self._grants = grants
         self._issuance = issuance
         self._metrics = metrics
@@ -46,13 +54,16 @@ class Exchange:
             raise
         self._metrics.token_request(grant_type or "", "issued")
 
-    async def authenticate(self, credentials: ClientCredentials) -> ClientCopy:
+    async def authenticate(self, credentials: ClientCredentials, address: Address | None) -> ClientCopy:
         """First of all, who is asking (TOK-03): nobody else learns what else is wrong with the request.
 
         Raises:
             InvalidClient, Unavailable.
+            TooManyAttempts: more requests than one client is granted.
         """
-        return await self._client_auth.authenticate(credentials)
+        client = await self._client_auth.authenticate(credentials, address)
+        self._limits.token(client.client, address)
+        return client
 
     async def exchange(self, client: ClientCopy, request: TokenRequest) -> TokenResponse:
         """Exchange a grant for tokens.

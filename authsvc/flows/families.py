@@ -10,6 +10,7 @@ from authsvc.flows.sealed_secrets import SealedSecret
 from authsvc.logs import get_logger
 from authsvc.metrics import Metrics
 from authsvc.models import Grant, Session
+from authsvc.protocol.audit import Event
 from authsvc.protocol.refresh import Presented, RefreshToken, build_refresh_token, judge, parse_refresh_token
 from authsvc.tables import grants
 from authsvc.tables.db import Database, Queries
@@ -109,7 +110,7 @@ class Families:
             Unavailable: try again.
         """
         async with self._revocations.revoke() as revoking:
-            await revoking.grant(grant.grant_id)
+            await revoking.grant(grant.grant_id, sub=grant.sub, client_id=grant.client_id)
 
     async def _judge(self, token: RefreshToken) -> Grant:
         # The verdict on reuse is committed before it is told: a refusal must leave its mark.
@@ -119,8 +120,10 @@ class Families:
             verdict = Presented.REFUSED
             if grant is not None:
                 verdict = judge(presented=token.place, live=grant.place, rotated_at=grant.rotated_at, now=revoking.now)
-            if verdict is Presented.REUSED:
-                await revoking.grant(token.grant_id)
+            if grant is not None and verdict is Presented.REUSED:
+                who = {"sub": grant.sub, "client_id": grant.client_id}
+                await revoking.grant(grant.grant_id, **who)
+                revoking.note(Event.AUTHN_TOKEN_REUSE, **who, sid=grant.sid, grant_id=grant.grant_id)
         if verdict is Presented.REUSED:
             self._metrics.refresh_reuse.inc()
             log.error("a refresh token was reused", grant_id=token.grant_id)

@@ -3,10 +3,12 @@
 from authsvc.errors import AuthsvcError
 from authsvc.flows.client_auth import ClientAuth
 from authsvc.flows.families import Families
+from authsvc.flows.limits import Limits
 from authsvc.flows.recognition import Recognition
 from authsvc.metrics import Metrics
 from authsvc.models import Client
 from authsvc.protocol import introspection as rules
+from authsvc.protocol.addresses import Address
 from authsvc.protocol.client_auth import ClientCredentials
 from authsvc.protocol.introspection import IntrospectionRequest
 from authsvc.protocol.refresh import PREFIX as REFRESH_PREFIX
@@ -14,31 +16,45 @@ from authsvc.protocol.refresh import PREFIX as REFRESH_PREFIX
 
 class Introspection:
     def __init__(
-        self, client_auth: ClientAuth, recognition: Recognition, families: Families, metrics: Metrics, *, issuer: str
+        self,
+        client_auth: ClientAuth,
+        limits: Limits,
+        recognition: Recognition,
+        families: Families,
+        metrics: Metrics,
+        *,
+        issuer: str,
     ) -> None:
         self._client_auth = client_auth
+        self._limits = limits
         self._recognition = recognition
         self._families = families
         self._issuer = issuer
         self._count = metrics.introspections
 
-    async def introspect(self, credentials: ClientCredentials, request: IntrospectionRequest) -> bytes:
+    async def introspect(
+        self, credentials: ClientCredentials, request: IntrospectionRequest, address: Address | None
+    ) -> bytes:
         """The answer, as JSON. `INACTIVE` for everything that is not a live token which this caller may see.
 
         Raises:
             InvalidClient: the caller is nobody we know, or a public client (INT-02).
+            TooManyAttempts: more than one client is granted (INT-14).
             Unavailable: it cannot be known. Never a guess.
         """
         try:
-            answer = await self._answer(credentials, request)
+            answer = await self._answer(credentials, request, address)
         except AuthsvcError:
             self._count["error"].inc()
             raise
         self._count["inactive" if answer is rules.INACTIVE else "active"].inc()
         return answer
 
-    async def _answer(self, credentials: ClientCredentials, request: IntrospectionRequest) -> bytes:
-        caller = (await self._client_auth.authenticate_confidential(credentials)).client
+    async def _answer(
+        self, credentials: ClientCredentials, request: IntrospectionRequest, address: Address | None
+    ) -> bytes:
+        caller = (await self._client_auth.authenticate_confidential(credentials, address)).client
+        self._limits.introspection(caller)
         if request.token.startswith(REFRESH_PREFIX):
             return await self._describe_refresh_token(caller, request.token)
         known = await self._recognition.recognise(request.token)

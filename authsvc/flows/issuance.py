@@ -101,8 +101,9 @@ class Issuance:
         return TokenResponse(text, lifetime, authorization.scope, authorization.refresh_token)
 
     async def _living_signer(self) -> Signer:
-        """The signer of the ring, unless its key was killed in the last second: then the ring is read anew, so that
-        nobody is given a token that is dead already."""
+        """The signer of a ring that is fresh: that of an old one may have retired since. If its key was killed in the
+        last second, the ring is read anew, so that nobody is given a token that is dead already."""
+        await self._keys.catch_up()
         signer = self._keys.ring.signer
         mark = key_mark(signer.kid)
         if mark not in await self._revocations.find(mark):

@@ -1,10 +1,9 @@
 """Signing keys: published, then signing, then verifying only, or killed. Each worker holds a ring of them in memory."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from hashlib import sha256
 
 import msgspec
@@ -12,24 +11,24 @@ import msgspec
 from authsvc.clock import Clock
 from authsvc.entropy import Entropy
 from authsvc.errors import NotFound, Unavailable
+from authsvc.flows.audit import Audit
 from authsvc.flows.revocations import Revocations
 from authsvc.logs import get_logger
 from authsvc.metrics import Metrics
-from authsvc.models import SigningKey
+from authsvc.models import AuditEvent, SigningKey
 from authsvc.protocol import keys as rules
+from authsvc.protocol import rotation
+from authsvc.protocol.audit import Event
 from authsvc.protocol.jwt import Signer, Verifier
 from authsvc.protocol.keys import GeneratedKey, KeyState
+from authsvc.protocol.master_key import MasterKey
+from authsvc.protocol.rotation import Birth, Plan, Policy
 from authsvc.tables import signing_keys
-from authsvc.tables.db import Database
+from authsvc.tables.db import Database, Transaction
 
-SETTLING = timedelta(seconds=5)
-"""A key signs no sooner than this after it was published: by then every worker, which reads the keys once a second,
-knows it. So an unknown kid is nobody's, and whoever says so asks no store."""
 MAX_RING_AGE = 3.0
-"""Seconds. Of a ring that is older, the worker cannot say that it knows every key that signs. Less than the settling,
-for the clocks of two nodes differ a little."""
-RETIREMENT = timedelta(hours=1, minutes=5)
-"""How long a key goes on verifying when it signs no more: the longest life of a token, and some."""
+"""Seconds. Of a ring that is older, the worker cannot say that it knows every key that signs. Less than the settling of
+`protocol/rotation.py`, for the clocks of two nodes differ a little."""
 
 log = get_logger(__name__)
 
@@ -61,20 +60,22 @@ class SigningKeys:
         self,
         db: Database,
         revocations: Revocations,
+        audit: Audit,
         clock: Clock,
         entropy: Entropy,
         metrics: Metrics,
         *,
-        master_key: bytes,
-        algorithm: str,
+        master_key: MasterKey,
+        policy: Policy,
     ) -> None:
         self._db = db
         self._revocations = revocations
+        self._audit = audit
         self._clock = clock
         self._entropy = entropy
         self._metrics = metrics
         self._master_key = master_key
-        self._algorithm = algorithm
+        self._policy = policy
         self._ring: KeyRing | None = None
         self._signers: dict[str, Signer] = {}
         self._verifiers: dict[str, Verifier] = {}
@@ -99,8 +100,8 @@ class SigningKeys:
         """
         read_at = self._clock.monotonic()
         keys = await signing_keys.list_keys(self._db)
-        if self._lacks(keys):
-            await self._complete()
+        if rotation.plan(keys, self._policy, self._clock.now()):
+            await self._keep_order(lambda _: False)
             read_at = self._clock.monotonic()
             keys = await signing_keys.list_keys(self._db)
         if self._ring is None or self._ring.read_at <= read_at:
@@ -123,28 +124,26 @@ class SigningKeys:
         keys = rules.published(await signing_keys.list_keys(self._db), now)
         return [(key, rules.state_of(key, keys, now)) for key in keys]
 
-    async def rotate(self) -> str:
-        """Let the next key sign, and publish a new next one. What the old one signed stays valid. The new signer's kid.
+    async def rotate(self) -> SigningKey:
+        """Let the next key take over, and publish a new next one. What the old one signed stays valid.
 
-        A next key that was published only a moment ago begins to sign a moment later.
+        The key that takes over, with the time from which it signs: not before every copy of the JWKS has it. A rotation
+        that waits for that is not begun again.
         """
-        fresh = await self._generate()
-        async with self._db.transaction() as tx:
-            await signing_keys.lock_keys(tx)
-            now = self._clock.now()
-            keys = await signing_keys.list_keys(tx)
-            next_key = self._next_of(keys)
-            if next_key is None:
-                raise NotFound("there is no next key: start the service once, it makes one")
-            for key in keys:
-                if key.kid != next_key.kid and key.verifies_until is None:
-                    await signing_keys.update_verifies_until(tx, key.kid, now + SETTLING + RETIREMENT)
-            await signing_keys.update_signs_from(tx, next_key.kid, max(now, next_key.created_at + SETTLING))
-            await signing_keys.insert_key(tx, self._row(fresh, now))
-        with suppress(Unavailable):  # the job reads them when PostgreSQL is back: this is done
-            await self.refresh()
-        log.info("signing key rotated", kid=next_key.kid)
-        return next_key.kid
+        current = await self._keep_order(lambda _: True)
+        await self._catch_up_if_possible()
+        log.info("signing key rotated", kid=current.kid, signs_from=current.signs_from)
+        return current
+
+    async def rotate_when_due(self) -> None:
+        """Rotate, if the current key has signed for long enough. Any number of workers may ask at once.
+
+        Raises:
+            Unavailable: PostgreSQL cannot be asked.
+        """
+        if self._is_due(await signing_keys.list_keys(self._db)):
+            current = await self._keep_order(self._is_due)
+            log.info("signing key rotated on schedule", kid=current.kid, signs_from=current.signs_from)
 
     async def kill(self, kid: str) -> None:
         """Remove a key at once: every token it signed is dead when this returns. The next key takes over if it signed:
@@ -161,61 +160,60 @@ class SigningKeys:
                 raise NotFound("there is no such signing key")
             await revoking.key(kid)
             keys = await signing_keys.list_keys(tx)
-            next_key = self._next_of(keys)
-            if next_key is not None and self._current_of(keys) is None:
-                begins = max(self._clock.now(), next_key.created_at + SETTLING)
-                await signing_keys.update_signs_from(tx, next_key.kid, begins)
-                next_key = None
-            if next_key is None:
-                await signing_keys.insert_key(tx, self._row(fresh, self._clock.now()))
-        with suppress(Unavailable):  # the job reads them when PostgreSQL is back: this is done
-            await self.refresh()
+            await self._carry_out(tx, rotation.plan(keys, self._policy, self._clock.now()), fresh)
+        await self._catch_up_if_possible()
         log.warning("signing key killed", kid=kid)
 
-    # --- Rows
-
-    def _next_of(self, keys: list[SigningKey]) -> SigningKey | None:
-        return next((key for key in self._kept(keys) if key.signs_from is None), None)
-
-    def _current_of(self, keys: list[SigningKey]) -> SigningKey | None:
-        return next((key for key in self._kept(keys) if key.signs_from is not None), None)
-
-    def _kept(self, keys: list[SigningKey]) -> list[SigningKey]:
-        return [key for key in keys if key.algorithm == self._algorithm and key.verifies_until is None]
-
-    def _lacks(self, keys: list[SigningKey]) -> bool:
-        return self._next_of(keys) is None or self._current_of(keys) is None
-
-    async def _complete(self) -> None:
-        current, following = await self._generate(), await self._generate()
+    async def _keep_order(self, rotates: Callable[[list[SigningKey]], bool]) -> SigningKey:
+        """Do what is to be done about the keys, a rotation among it if that is so of them. The current one after it."""
+        fresh = await self._generate()
         async with self._db.transaction() as tx:
-            # Twenty processes may start at once: one of them makes the set, the others find it made.
+            # Twenty processes may come at once: one of them does it, the others find it done.
             await signing_keys.lock_keys(tx)
             keys = await signing_keys.list_keys(tx)
             now = self._clock.now()
-            if (signing := rules.signer_of(keys, self._algorithm, now)) is not None:
+            if (signing := rules.signer_of(keys, self._policy.algorithm, now)) is not None:
                 self._open(signing)  # a wrong master key is refused before anything is sealed with it
-            # The first keys of all are born settled, having nobody to wait for; a newly selected algorithm lets the old
-            # one sign on.
-            born = now if keys else now - SETTLING
-            if self._current_of(keys) is None:
-                await signing_keys.insert_key(tx, self._row(current, born, signs_from=now + SETTLING if keys else born))
-            if self._next_of(keys) is None:
-                await signing_keys.insert_key(tx, self._row(following, born))
+            await self._carry_out(tx, rotation.plan(keys, self._policy, now, rotates=rotates(keys)), fresh)
+            current = rotation.current_of(await signing_keys.list_keys(tx), self._policy.algorithm)
+        if current is None:
+            raise Unavailable("there is no current signing key")
+        return current
 
-    async def _generate(self) -> GeneratedKey:
-        return await asyncio.to_thread(rules.generate, self._algorithm)
+    async def _carry_out(self, tx: Transaction, plan: Plan, fresh: list[GeneratedKey]) -> None:
+        events: list[AuditEvent] = []
+        for key in plan.changes:
+            await signing_keys.update_times(tx, key.kid, signs_from=key.signs_from, verifies_until=key.verifies_until)
+            if key.verifies_until is None:
+                events.append(self._audit.build(Event.KEY_ACTIVATED, kid=key.kid, signs_from=str(key.signs_from)))
+            else:
+                events.append(self._audit.build(Event.KEY_RETIRED, kid=key.kid, until=str(key.verifies_until)))
+        for birth, made in zip(plan.births, fresh, strict=False):
+            await signing_keys.insert_key(tx, self._row(made, birth))
+            events.append(self._audit.build(Event.KEY_CREATED, kid=made.kid, algorithm=made.algorithm))
+        await self._audit.record(tx, *events)
 
-    def _row(self, key: GeneratedKey, created_at: datetime, signs_from: datetime | None = None) -> SigningKey:
+    def _is_due(self, keys: list[SigningKey]) -> bool:
+        return rotation.is_due(keys, self._policy, self._clock.now())
+
+    async def _catch_up_if_possible(self) -> None:
+        with suppress(Unavailable):  # the job reads them when PostgreSQL is back: what was asked for is done
+            await self.refresh()
+
+    async def _generate(self) -> list[GeneratedKey]:
+        """As many as a plan may ask for. Before any lock is held: an RSA key takes its time."""
+        return [await asyncio.to_thread(rules.generate, self._policy.algorithm) for _ in range(2)]
+
+    def _row(self, key: GeneratedKey, birth: Birth) -> SigningKey:
         nonce = self._entropy.bytes(rules.NONCE_BYTES)
         return SigningKey(
             kid=key.kid,
             algorithm=key.algorithm,
             public_jwk=key.public_jwk,
-            sealed_private=rules.seal_private(self._master_key, key.kid, key.private_bytes, nonce),
-            master_key_id=rules.master_key_id(self._master_key),
-            created_at=created_at,
-            signs_from=signs_from,
+            sealed_private=self._master_key.seal(key.kid, key.private_bytes, nonce),
+            master_key_id=self._master_key.id,
+            created_at=birth.created_at,
+            signs_from=birth.signs_from,
             verifies_until=None,
         )
 
@@ -224,7 +222,11 @@ class SigningKeys:
     def _adopt(self, keys: list[SigningKey], read_at: float) -> None:
         now = self._clock.now()
         keys = list(rules.published(keys, now))
-        signing = rules.signer_of(keys, self._algorithm, now)
+        if self._ring is None:  # a key that cannot be opened is noticed at the start, and not when it is to sign
+            for key in keys:
+                if key.verifies_until is None:
+                    self._open(key)
+        signing = rules.signer_of(keys, self._policy.algorithm, now)
         self._verifiers = {k.kid: self._verifiers.get(k.kid) or Verifier.from_jwk(k.public_jwk) for k in keys}
         self._signers = {key.kid: self._signers.get(key.kid) or self._open(key) for key in (signing,) if key}
         jwks = msgspec.json.encode(rules.build_jwks(keys), order="deterministic")
@@ -236,8 +238,14 @@ class SigningKeys:
             etag=f'"{sha256(jwks).hexdigest()[:32]}"',
         )
         self._metrics.signing_keys(
-            (key.algorithm, rules.state_of(key, keys, now), key.created_at.timestamp()) for key in keys
+            (
+                key.algorithm,
+                rules.state_of(key, keys, now),
+                key.created_at.timestamp(),
+                end.timestamp() if (end := rotation.not_after(key, keys, self._policy)) else 0.0,
+            )
+            for key in keys
         )
 
     def _open(self, key: SigningKey) -> Signer:
-        return Signer.from_private_bytes(key.kid, rules.open_private(self._master_key, key.kid, key.sealed_private))
+        return Signer.from_private_bytes(key.kid, self._master_key.open(key.kid, key.sealed_private, key.master_key_id))

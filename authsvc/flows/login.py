@@ -4,17 +4,21 @@ from datetime import timedelta
 
 from msgspec import UNSET
 
-from authsvc.adapters.hasher import Hasher
 from authsvc.clock import Clock
 from authsvc.entropy import Entropy, mint_id
-from authsvc.errors import InvalidClient, InvalidCredentials, InvalidValue, Unavailable
+from authsvc.errors import InvalidClient, InvalidCredentials, InvalidValue, TooManyAttempts, Unavailable
+from authsvc.flows.audit import Audit
 from authsvc.flows.client_copies import ClientCopies
 from authsvc.flows.families import Families
 from authsvc.flows.issuance import Issuance, authorization_of
+from authsvc.flows.limits import Limits
+from authsvc.flows.passwords import Passwords
 from authsvc.logs import get_logger
 from authsvc.metrics import Metrics
 from authsvc.models import Client, Grant, GrantType, User
 from authsvc.protocol.accounts import LoginRequest, LoginResponse, build_profile
+from authsvc.protocol.addresses import Address
+from authsvc.protocol.audit import Event
 from authsvc.protocol.emails import canonical_email
 from authsvc.protocol.passwords import prepare
 from authsvc.protocol.revocation import EVERYTHING, client_mark, user_mark
@@ -60,9 +64,11 @@ class Login:
         self,
         db: Database,
         copies: ClientCopies,
-        hasher: Hasher,
+        passwords: Passwords,
         families: Families,
         tokens: SessionTokens,
+        limits: Limits,
+        audit: Audit,
         clock: Clock,
         entropy: Entropy,
         metrics: Metrics,
@@ -72,16 +78,18 @@ class Login:
     ) -> None:
         self._db = db
         self._copies = copies
-        self._hasher = hasher
+        self._passwords = passwords
         self._families = families
         self._tokens = tokens
+        self._limits = limits
+        self._audit = audit
         self._audience = audience
         self._clock = clock
         self._entropy = entropy
         self._metrics = metrics
         self._session_life = timedelta(seconds=session_seconds)
 
-    async def log_in(self, request: LoginRequest) -> LoginResponse:
+    async def log_in(self, request: LoginRequest, address: Address | None) -> LoginResponse:
         """Open a session and answer with its first tokens.
 
         Raises:
@@ -89,12 +97,16 @@ class Login:
             InvalidClient: no such first-party client.
             InvalidScope: more than the client has.
             InvalidValue: the password is longer than anything that is hashed.
+            TooManyAttempts: at this account, or from this address; also with the right password (LOG-08).
             Unavailable: too many logins at once, or the store cannot be asked.
         """
         try:
-            response = await self._log_in(request)
+            response = await self._log_in(request, address)
         except InvalidCredentials:
             self._metrics.logins["password", "failure"].inc()
+            raise
+        except TooManyAttempts:
+            self._metrics.logins["password", "limited"].inc()
             raise
         except Unavailable:
             self._metrics.logins["password", "shed"].inc()
@@ -102,14 +114,25 @@ class Login:
         self._metrics.logins["password", "success"].inc()
         return response
 
-    async def _log_in(self, request: LoginRequest) -> LoginResponse:
-        self._hasher.check_room()
+    async def _log_in(self, request: LoginRequest, address: Address | None) -> LoginResponse:
+        self._passwords.check_room()
         client = await self._find_client(request)
         scope = granted_scope(None if request.scope is UNSET else parse_scope(request.scope), client.scope)
-        user = await self._verify_password(request.email, prepare(request.password))
+        prepared, email = prepare(request.password), _canonical(request.email)
+        async with self._limits.login(email or request.email, address):
+            user = await self._verify_password(email, prepared)
         grant = await self._open_session(user, client, scope)
+        if grant is None:
+            # What was verified is not stored any more: disabled, deleted, a new password, or, by another login of this
+            # moment, the same password hashed anew. Once more tells them apart.
+            user = await self._verify_password(email, prepared)
+            grant = await self._open_session(user, client, scope)
+            if grant is None:
+                raise InvalidCredentials
         log.info("session opened", sub=user.sub, sid=grant.sid, client_id=client.client_id)
-        return await self._tokens.issue(grant, user, scope)
+        response = await self._tokens.issue(grant, user, scope)
+        await self._passwords.bring_up_to_date(user, prepared)
+        return response
 
     async def _find_client(self, request: LoginRequest) -> Client:
         client_id = FIRST_PARTY_CLIENT_ID if request.client_id is UNSET else request.client_id
@@ -118,17 +141,18 @@ class Login:
             raise InvalidClient("the client may not log users in")
         return copy.client
 
-    async def _verify_password(self, email: str, prepared: bytes) -> User:
-        try:
-            user = await users.find_user_by_email(self._db, canonical_email(email))
-        except InvalidValue:
-            user = None  # no user has such an address; which ones are well formed is nobody's business here
-        matches = await self._hasher.verify(prepared, None if user is None else user.password_hash)
+    async def _verify_password(self, email: str | None, prepared: bytes) -> User:
+        user = None if email is None else await users.find_user_by_email(self._db, email)
+        matches = await self._passwords.verify(prepared, None if user is None else user.password_hash)
         if user is None or user.disabled_at is not None or not matches:
+            reason = "unknown" if user is None else "disabled" if matches else "password"
+            sub = None if user is None else user.sub
+            self._audit.observe(self._audit.build(Event.AUTHN_LOGIN_FAIL, sub=sub, reason=reason))
             raise InvalidCredentials
         return user
 
-    async def _open_session(self, user: User, client: Client, scope: tuple[str, ...]) -> Grant:
+    async def _open_session(self, user: User, client: Client, scope: tuple[str, ...]) -> Grant | None:
+        """None when user or client have changed since they were looked at."""
         now = self._clock.now()
         async with self._db.transaction() as tx:
             session = await sessions.insert_session(
@@ -144,6 +168,20 @@ class Login:
                 now=now,
                 expires_at=now + self._session_life,
             )
-            if session is None:  # disabled, deleted, or a new password, while this one was being verified
-                raise InvalidCredentials
+            if session is None:
+                return None
+            who = {"sub": user.sub, "client_id": client.client_id, "sid": session.sid}
+            await self._audit.record(
+                tx,
+                self._audit.build(Event.AUTHN_LOGIN_SUCCESS, **who, method="password"),
+                self._audit.build(Event.SESSION_CREATED, **who),
+            )
             return await self._families.open(tx, session, scope, self._audience)
+
+
+def _canonical(email: str) -> str | None:
+    """None for what no user's address can be; which those are is nobody's business here."""
+    try:
+        return canonical_email(email)
+    except InvalidValue:
+        return None

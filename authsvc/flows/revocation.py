@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 from authsvc.errors import InvalidRequest
 from authsvc.flows.client_auth import ClientAuth
 from authsvc.flows.families import Families
+from authsvc.flows.limits import Limits
 from authsvc.flows.recognition import Recognition
 from authsvc.flows.revocations import Revocations
 from authsvc.models import AccessToken, Client
 from authsvc.protocol import revocation as rules
+from authsvc.protocol.addresses import Address
 from authsvc.protocol.client_auth import ClientCredentials
 from authsvc.protocol.refresh import PREFIX as REFRESH_PREFIX
 from authsvc.protocol.revocation import RevocationRequest
@@ -16,22 +18,30 @@ from authsvc.protocol.revocation import RevocationRequest
 
 class Revocation:
     def __init__(
-        self, client_auth: ClientAuth, recognition: Recognition, families: Families, revocations: Revocations
+        self,
+        client_auth: ClientAuth,
+        limits: Limits,
+        recognition: Recognition,
+        families: Families,
+        revocations: Revocations,
     ) -> None:
         self._client_auth = client_auth
+        self._limits = limits
         self._recognition = recognition
         self._families = families
         self._revocations = revocations
 
-    async def revoke(self, credentials: ClientCredentials, request: RevocationRequest) -> None:
+    async def revoke(self, credentials: ClientCredentials, request: RevocationRequest, address: Address | None) -> None:
         """When this returns, the token is dead on every worker, or never was one of the caller's (REV-04).
 
         Raises:
             InvalidClient: the caller is nobody we know.
+            TooManyAttempts: more than one client is granted (ATK-35); the token may still be live.
             InvalidRequest: it is another client's token (REV-05); a public client is not told.
             Unavailable: the token may still be live; try again.
         """
-        caller = (await self._client_auth.authenticate(credentials)).client
+        caller = (await self._client_auth.authenticate(credentials, address)).client
+        self._limits.revocation(caller, address)
         if request.token.startswith(REFRESH_PREFIX):
             await self._revoke_refresh_token(caller, request.token)
             return
@@ -76,7 +86,8 @@ class Revocation:
 
     async def _revoke(self, token: AccessToken) -> None:
         async with self._revocations.revoke() as revoking:
-            await revoking.token(token.jti, datetime.fromtimestamp(token.expires_at, UTC))
+            expires_at = datetime.fromtimestamp(token.expires_at, UTC)
+            await revoking.token(token.jti, expires_at, sub=token.sub, client_id=token.client_id)
 
 
 def _refuse(caller: Client) -> None:

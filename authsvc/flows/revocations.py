@@ -5,67 +5,98 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from authsvc.clock import Clock
+from authsvc.flows.audit import Audit
 from authsvc.flows.coalescer import Coalescer
 from authsvc.metrics import Metrics
+from authsvc.models import AuditEvent
 from authsvc.protocol import revocation as rules
+from authsvc.protocol.audit import Event
 from authsvc.tables import grants, revocations, sessions, users
 from authsvc.tables.db import Database, Transaction
 
 
 class Revoking:
-    """An open transaction that revokes. What it sets is effective for every question that begins after it committed."""
+    """An open transaction that revokes. What it sets is effective for every question that begins after it committed.
+    Nothing is revoked here without an audit event."""
 
-    def __init__(self, tx: Transaction, now: datetime) -> None:
+    def __init__(self, tx: Transaction, now: datetime, audit: Audit) -> None:
         self.tx = tx
         self.now = now
         self.kinds: list[str] = []
+        self.events: list[AuditEvent] = []
+        self._audit = audit
 
-    async def token(self, jti: str, expires_at: datetime) -> None:
+    def note(
+        self,
+        event: Event,
+        *,
+        sub: str | None = None,
+        client_id: str | None = None,
+        sid: str | None = None,
+        **details: object,
+    ) -> None:
+        """What else this transaction changes."""
+        self.events.append(self._audit.build(event, sub=sub, client_id=client_id, sid=sid, **details))
+
+    async def token(
+        self, jti: str, expires_at: datetime, *, sub: str | None = None, client_id: str | None = None
+    ) -> None:
         await revocations.insert_mark(self.tx, rules.token_mark(jti), now=self.now, expires_at=expires_at)
-        self.kinds.append("token")
+        self._revoked("token", sub=sub, client_id=client_id, jti=jti)
 
-    async def session(self, sid: str) -> None:
+    async def session(self, sid: str, *, sub: str | None = None) -> None:
         await sessions.end_session(self.tx, sid, self.now)
-        await self._present(rules.session_mark(sid), "session")
+        await self._present(rules.session_mark(sid))
+        self.kinds.append("session")
+        self.note(Event.SESSION_LOGOUT, sub=sub, sid=sid)
 
-    async def grant(self, grant_id: str) -> None:
+    async def grant(self, grant_id: str, *, sub: str | None = None, client_id: str | None = None) -> None:
         await grants.end_grant(self.tx, grant_id, self.now)
-        await self._present(rules.grant_mark(grant_id), "grant")
+        await self._present(rules.grant_mark(grant_id))
+        self._revoked("grant", sub=sub, client_id=client_id, grant_id=grant_id)
 
     async def key(self, kid: str) -> None:
-        await self._present(rules.key_mark(kid), "key")
+        await self._present(rules.key_mark(kid))
+        self.kinds.append("key")
+        self.note(Event.KEY_REMOVED, kid=kid, reason="killed")
 
     async def user(self, sub: str, *, keep_session: str | None = None) -> int:
         """End the user's sessions, but for the one to keep, and raise the user's number. The new number."""
         await users.lock_user(self.tx, sub)
         await sessions.end_sessions_of_user(self.tx, sub, self.now, keep=keep_session)
-        return await self._raise(rules.user_mark(sub), "user")
+        self._revoked("user", sub=sub)
+        return await self._raise(rules.user_mark(sub))
 
     async def client(self, client_id: str) -> int:
-        return await self._raise(rules.client_mark(client_id), "client")
+        self._revoked("client", client_id=client_id)
+        return await self._raise(rules.client_mark(client_id))
 
     async def everything(self) -> int:
-        return await self._raise(rules.EVERYTHING, "everything")
+        self.kinds.append("everything")
+        self.note(Event.GLOBAL_REVOCATION)
+        return await self._raise(rules.EVERYTHING)
 
-    async def _present(self, mark: str, kind: str) -> None:
+    async def _present(self, mark: str) -> None:
         await revocations.insert_mark(self.tx, mark, now=self.now, expires_at=rules.presence_expiry(self.now))
-        self.kinds.append(kind)
 
-    async def _raise(self, mark: str, kind: str) -> int:
+    async def _raise(self, mark: str) -> int:
         expires_at = rules.number_expiry(self.now)
-        generation = await revocations.raise_generation(self.tx, mark, now=self.now, expires_at=expires_at)
+        return await revocations.raise_generation(self.tx, mark, now=self.now, expires_at=expires_at)
+
+    def _revoked(self, kind: str, *, sub: str | None = None, client_id: str | None = None, **which: str) -> None:
         self.kinds.append(kind)
-        return generation
+        self.note(Event.AUTHN_TOKEN_REVOKED, sub=sub, client_id=client_id, kind=kind, **which)
 
 
 class Revocations:
     """Answers from PostgreSQL, which is the truth. A cache in front of it gets its place here: asked before `find` goes
     to the table, told after a change has committed and before it is answered."""
 
-    def __init__(self, db: Database, clock: Clock, coalescer: Coalescer, metrics: Metrics) -> None:
+    def __init__(self, db: Database, clock: Clock, coalescer: Coalescer, audit: Audit, metrics: Metrics) -> None:
         self._db = db
         self._clock = clock
         self._coalescer = coalescer
+        self._audit = audit
         self._metrics = metrics
 
     async def find(self, *marks: str) -> Mapping[str, int]:
@@ -92,7 +123,8 @@ class Revocations:
             Unavailable: PostgreSQL could not commit; nothing is promised then, and the caller retries.
         """
         async with self._db.transaction() as tx:
-            revoking = Revoking(tx, self._clock.now())
+            revoking = Revoking(tx, self._clock.now(), self._audit)
             yield revoking
+            await self._audit.record(tx, *revoking.events)
         for kind in revoking.kinds:
             self._metrics.revocations[kind].inc()

@@ -3,7 +3,9 @@
 from authsvc.clock import Clock
 from authsvc.entropy import Entropy
 from authsvc.errors import Unavailable
-from authsvc.protocol.keys import NONCE_BYTES, master_key_id, open_private, seal_private
+from authsvc.models import SealedRow
+from authsvc.protocol.keys import NONCE_BYTES
+from authsvc.protocol.master_key import MasterKey
 from authsvc.tables import sealed_secrets
 from authsvc.tables.db import Database
 
@@ -11,7 +13,7 @@ SECRET_BYTES = 32
 
 
 class SealedSecret:
-    def __init__(self, db: Database, clock: Clock, entropy: Entropy, *, name: str, master_key: bytes) -> None:
+    def __init__(self, db: Database, clock: Clock, entropy: Entropy, *, name: str, master_key: MasterKey) -> None:
         self._db = db
         self._clock = clock
         self._entropy = entropy
@@ -27,15 +29,15 @@ class SealedSecret:
             ConfigurationError: the master key does not open it.
         """
         if self._value is None:
-            sealed = await sealed_secrets.find_secret(self._db, self._name) or await self._make()
-            self._value = open_private(self._master_key, self._name, sealed)
+            kept = await sealed_secrets.find_secret(self._db, self._name) or await self._make()
+            self._value = self._master_key.open(self._name, kept.sealed, kept.master_key_id)
         return self._value
 
-    async def _make(self) -> bytes:
+    async def _make(self) -> SealedRow:
         secret, nonce = self._entropy.bytes(SECRET_BYTES), self._entropy.bytes(NONCE_BYTES)
-        sealed = seal_private(self._master_key, self._name, secret, nonce)
+        sealed = self._master_key.seal(self._name, secret, nonce)
         await sealed_secrets.insert_secret(
-            self._db, self._name, sealed, master_key_id(self._master_key), self._clock.now()
+            self._db, SealedRow(self._name, sealed, self._master_key.id), self._clock.now()
         )
         kept = await sealed_secrets.find_secret(self._db, self._name)
         if kept is None:

@@ -10,11 +10,12 @@ log = get_logger(__name__)
 
 
 class Periodic:
-    """Runs `act` every `seconds`, one run at a time, until it is stopped."""
+    """Runs `act` every `seconds`, one run at a time, until it is stopped; for the first time after `first`."""
 
-    def __init__(self, name: str, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, name: str, seconds: float, act: Callable[[], Awaitable[object]], *, first: float = 0.0) -> None:
         self._name = name
         self._seconds = seconds
+        self._first = first
         self._act = act
         self._task: asyncio.Task[None] | None = None
         self._was_failing = False
@@ -31,6 +32,7 @@ class Periodic:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
+        await asyncio.sleep(self._first)
         while True:
             await self._run_once()
             if self._is_stopping:  # a query that is cancelled may end in an error of its own

@@ -5,6 +5,7 @@ import hmac
 import re
 from base64 import b64decode
 from dataclasses import dataclass, field
+from datetime import datetime
 from urllib.parse import unquote_plus
 
 from authsvc.errors import InvalidClient, InvalidRequest
@@ -73,14 +74,15 @@ def _checked(client_id: str, secret: str | None, method: AuthMethod) -> ClientCr
     return ClientCredentials(client_id, secret, method)
 
 
-def check_authentication(client: Client | None, credentials: ClientCredentials) -> Client:
-    """The client, when `credentials` are its own. A public client proves nothing, and may not pretend to (CLA-08).
+def check_authentication(client: Client | None, credentials: ClientCredentials, now: datetime) -> Client:
+    """The client, when `credentials` are its own at this moment. A public client proves nothing, and may not pretend to
+    (CLA-08).
 
     Raises:
         InvalidClient: the same, and after the same work, for an unknown client, a wrong secret, a method that is not
             the client's, and a disabled client (CLA-04, CLA-07).
     """
-    proven = _is_secret_of(client, credentials.secret or "")
+    proven = _is_secret_of(client, credentials.secret or "", now)
     if client is None or client.disabled_at is not None:
         raise InvalidClient
     match client.auth_method:
@@ -95,9 +97,15 @@ def check_authentication(client: Client | None, credentials: ClientCredentials) 
     return client
 
 
-def _is_secret_of(client: Client | None, secret: str) -> bool:
+def live_digests(client: Client, now: datetime) -> tuple[bytes, ...]:
+    """Of the secrets that authenticate: the newest, and the one before it until its time is over (CLA-16)."""
+    overlap = client.old_secret_expires_at
+    return client.secret_digests[: 1 if overlap is None or overlap <= now else 2]
+
+
+def _is_secret_of(client: Client | None, secret: str, now: datetime) -> bool:
     """Compares with every digest to the end, and with one where there is none: time tells nothing."""
-    digests = client.secret_digests if client is not None else ()
+    digests = live_digests(client, now) if client is not None else ()
     presented = hashlib.sha256(secret.encode()).digest()
     found = [hmac.compare_digest(presented, digest) for digest in digests or (_NO_DIGEST,)]
     return any(found) and bool(secret and digests)

@@ -1,12 +1,13 @@
 """RFC 7591 §2: what a client may be registered as."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypedDict
 
 from authsvc.errors import InvalidScope, InvalidTarget, InvalidValue
 from authsvc.models import AuthMethod, Client, GrantType, IntrospectionRight
 from authsvc.protocol.resources import parse_resource
-from authsvc.protocol.scopes import parse_scope
+from authsvc.protocol.scopes import format_scope, parse_scope
 
 MAX_NAME = 200
 _DEFAULT_GRANTS: dict[bool, tuple[GrantType, ...]] = {True: (GrantType.REFRESH_TOKEN,), False: ()}
@@ -25,6 +26,18 @@ class ClientRegistration:
     audiences: tuple[str, ...] = ()
     serves: tuple[str, ...] = ()
     introspection: IntrospectionRight = IntrospectionRight.AUDIENCE
+
+
+class ClientChanges(TypedDict, total=False):
+    """What an operator may change later; what is not named stays."""
+
+    name: str
+    auth_method: AuthMethod | None
+    grant_types: tuple[GrantType, ...]
+    scope: str
+    audiences: tuple[str, ...]
+    serves: tuple[str, ...]
+    introspection: IntrospectionRight
 
 
 def build_client(
@@ -62,4 +75,34 @@ def build_client(
         first_party=registration.first_party,
         created_at=now,
         disabled_at=None,
+        secret_created_at=now if secret_digests else None,
+    )
+
+
+def change_client(client: Client, changes: ClientChanges) -> Client:
+    """The client with what an operator changes of it. What it is, public or confidential, it stays.
+
+    Raises:
+        InvalidValue: as `build_client`, of the client as it would be.
+    """
+    present = ClientRegistration(
+        name=client.name,
+        public=client.is_public,
+        first_party=client.first_party,
+        auth_method=client.auth_method,
+        grant_types=tuple(client.grant_types),
+        scope=format_scope(client.scope),
+        audiences=client.audiences,
+        serves=tuple(client.serves),
+        introspection=client.introspection,
+    )
+    asked = build_client(
+        replace(present, **changes), client_id=client.client_id, secret_digests=(), now=client.created_at
+    )
+    return replace(
+        asked,
+        secret_digests=client.secret_digests,
+        secret_created_at=client.secret_created_at,
+        old_secret_expires_at=client.old_secret_expires_at,
+        disabled_at=client.disabled_at,
     )

@@ -95,6 +95,11 @@ def open_private(master_key: bytes, kid: str, sealed: bytes) -> bytes:
 
 
 def parse_master_key(text: str) -> bytes:
+    """As `parse_secret_key`."""
+    return parse_secret_key(text, name="the master key", made_by="authsvc master-key generate")
+
+
+def parse_secret_key(text: str, *, name: str, made_by: str) -> bytes:
     """Read 32 bytes in base64url. White space around it and padding are let pass: files and other tools add them.
 
     Raises:
@@ -107,11 +112,9 @@ def parse_master_key(text: str) -> bytes:
         key = b""
     # A decoder skips letters that it does not know; comparing what comes back catches them.
     if len(key) != MASTER_KEY_BYTES or format_master_key(key) != letters:
-        raise ConfigurationError(
-            ["the master key is not 32 bytes in base64url: make one with authsvc master-key generate"]
-        )
+        raise ConfigurationError([f"{name} is not 32 bytes in base64url: make one with {made_by}"])
     if len(set(key)) < _LEAST_DIFFERENT_BYTES:
-        raise ConfigurationError(["the master key is not random: make one with authsvc master-key generate"])
+        raise ConfigurationError([f"{name} is not random: make one with {made_by}"])
     return key
 
 

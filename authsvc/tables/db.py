@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
+from time import perf_counter
 from typing import Any, Protocol
 
 import asyncpg
@@ -24,6 +26,12 @@ class Queries(Protocol):
     async def fetchrow(self, query: str, *args: object) -> Any: ...
     async def fetchval(self, query: str, *args: object) -> Any: ...
     async def execute(self, query: str, *args: object) -> str: ...
+
+
+async def read_clock(db: Queries) -> datetime:
+    """What PostgreSQL's own clock says."""
+    now: datetime = await db.fetchval("SELECT clock_timestamp()")
+    return now
 
 
 @contextmanager
@@ -54,6 +62,11 @@ async def _set_codecs(connection: Any) -> None:
     )
 
 
+def deleted(status: str) -> int:
+    """How many rows a DELETE took, by what `execute` says of it."""
+    return int(status.removeprefix("DELETE "))
+
+
 class Transaction:
     """The queries of one open transaction."""
 
@@ -81,13 +94,21 @@ class Database:
     """A pool of connections. Opens none before the first query, so the service starts while PostgreSQL is away."""
 
     def __init__(
-        self, url: str, *, size: int, timeout: float, name: str, on_unavailable: Callable[[], None] = lambda: None
+        self,
+        url: str,
+        *,
+        size: int,
+        timeout: float,
+        name: str,
+        on_unavailable: Callable[[], None] = lambda: None,
+        on_wait: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._url = url
         self._size = size
         self._timeout = timeout
         self.name = name
         self._on_unavailable = on_unavailable
+        self._on_wait = on_wait
         self._pool: Any = None
 
     async def open(self) -> None:
@@ -148,7 +169,9 @@ class Database:
     async def _connection(self) -> AsyncIterator[Any]:
         try:
             with store_errors():
+                asked = perf_counter()
                 async with self._pool.acquire(timeout=self._timeout) as connection:
+                    self._on_wait(perf_counter() - asked)
                     yield connection
         except Unavailable:
             self._on_unavailable()

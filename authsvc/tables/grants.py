@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from authsvc.models import Generations, Grant
-from authsvc.tables.db import Queries, Row
+from authsvc.tables.db import Queries, Row, deleted
 
 _COLUMNS = (
     "grant_id, sub, client_id, sid, scope, audience, gen_user, gen_client, gen_everything, methods, authenticated_at, "
@@ -85,6 +85,19 @@ async def end_grant(db: Queries, grant_id: str, now: datetime) -> None:
 async def update_user_generation(db: Queries, sid: str, generation: int) -> None:
     """Carry the grants of a session over a raised number of its user."""
     await db.execute("UPDATE auth.grants SET gen_user = $2 WHERE sid = $1 AND ended_at IS NULL", sid, generation)
+
+
+async def purge_grants(db: Queries, before: datetime, limit: int) -> int:
+    """Delete grants that ended or expired before that. How many there were."""
+    return deleted(
+        await db.execute(
+            "DELETE FROM auth.grants WHERE grant_id IN (SELECT grant_id FROM auth.grants "
+            "WHERE least(ended_at, expires_at) < $1 ORDER BY least(ended_at, expires_at) LIMIT $2 "
+            "FOR UPDATE SKIP LOCKED)",
+            before,
+            limit,
+        )
+    )
 
 
 def _grant(row: Row) -> Grant:

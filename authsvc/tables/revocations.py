@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from authsvc.tables.db import Queries
+from authsvc.tables.db import Queries, deleted
 
 
 async def find_generations(db: Queries, marks: Collection[str]) -> dict[str, int]:
@@ -41,5 +41,20 @@ async def raise_generation(db: Queries, mark: str, *, now: datetime, expires_at:
             mark,
             now,
             expires_at,
+        )
+    )
+
+
+async def purge_marks(db: Queries, before: datetime, limit: int) -> int:
+    """Delete marks that expired before that. How many there were.
+
+    A mark that is being set at this moment is passed by; who sets one that is being deleted makes it anew.
+    """
+    return deleted(
+        await db.execute(
+            "DELETE FROM auth.token_blacklist WHERE mark IN (SELECT mark FROM auth.token_blacklist "
+            "WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            before,
+            limit,
         )
     )

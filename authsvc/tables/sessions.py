@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from authsvc.models import Generations, Session
-from authsvc.tables.db import Queries, Row
+from authsvc.tables.db import Queries, Row, deleted
 
 _COLUMNS = "sid, sub, client_id, gen_user, gen_client, gen_everything, methods, authenticated_at, expires_at"
 
@@ -78,6 +78,22 @@ async def update_user_generation(db: Queries, sid: str, generation: int, now: da
         now,
     )
     return None if row is None else _session(row)
+
+
+async def purge_sessions(db: Queries, before: datetime, limit: int) -> int:
+    """Delete sessions that ended or expired before that. How many there were.
+
+    The grants of a session go with it; none of them can be live.
+    """
+    return deleted(
+        await db.execute(
+            "DELETE FROM auth.sessions WHERE sid IN (SELECT sid FROM auth.sessions "
+            "WHERE least(ended_at, expires_at) < $1 ORDER BY least(ended_at, expires_at) LIMIT $2 "
+            "FOR UPDATE SKIP LOCKED)",
+            before,
+            limit,
+        )
+    )
 
 
 def _session(row: Row) -> Session:

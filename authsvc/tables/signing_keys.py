@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from authsvc.models import SigningKey
-from authsvc.tables.db import Queries, Row
+from authsvc.tables.db import Queries, Row, deleted
 
 _COLUMNS = "kid, algorithm, public_jwk, sealed_private, master_key_id, created_at, signs_from, verifies_until"
 
@@ -31,17 +31,39 @@ async def insert_key(db: Queries, key: SigningKey) -> None:
     )
 
 
-async def update_signs_from(db: Queries, kid: str, signs_from: datetime) -> None:
-    await db.execute("UPDATE auth.signing_keys SET signs_from = $2 WHERE kid = $1", kid, signs_from)
+async def update_times(db: Queries, kid: str, *, signs_from: datetime | None, verifies_until: datetime | None) -> None:
+    await db.execute(
+        "UPDATE auth.signing_keys SET signs_from = $2, verifies_until = $3 WHERE kid = $1",
+        kid,
+        signs_from,
+        verifies_until,
+    )
 
 
-async def update_verifies_until(db: Queries, kid: str, verifies_until: datetime) -> None:
-    await db.execute("UPDATE auth.signing_keys SET verifies_until = $2 WHERE kid = $1", kid, verifies_until)
+async def update_sealed(db: Queries, kid: str, *, sealed_private: bytes, master_key_id: str) -> None:
+    await db.execute(
+        "UPDATE auth.signing_keys SET sealed_private = $2, master_key_id = $3 WHERE kid = $1",
+        kid,
+        sealed_private,
+        master_key_id,
+    )
 
 
 async def delete_key(db: Queries, kid: str) -> bool:
     """False when there is no such key."""
     return await db.fetchrow("DELETE FROM auth.signing_keys WHERE kid = $1 RETURNING kid", kid) is not None
+
+
+async def purge_keys(db: Queries, before: datetime, limit: int) -> int:
+    """Delete keys whose time was over before that. How many there were."""
+    return deleted(
+        await db.execute(
+            "DELETE FROM auth.signing_keys WHERE kid IN (SELECT kid FROM auth.signing_keys WHERE verifies_until < $1 "
+            "LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            before,
+            limit,
+        )
+    )
 
 
 def _key(row: Row) -> SigningKey:

@@ -32,6 +32,12 @@ async def find_user_by_email(db: Queries, email_canonical: str) -> User | None:
     return _user(await db.fetchrow(f"SELECT {_COLUMNS} FROM auth.users WHERE email_canonical = $1", email_canonical))
 
 
+async def list_users(db: Queries, *, after: str, limit: int) -> list[User]:
+    """In the order of the primary key: a page costs the same wherever it begins."""
+    query = f"SELECT {_COLUMNS} FROM auth.users WHERE sub > $1 ORDER BY sub LIMIT $2"
+    return [User(**dict(row)) for row in await db.fetch(query, after, limit)]
+
+
 async def lock_user(db: Queries, sub: str) -> None:
     """Until the transaction ends nobody else changes the user or opens a session for them; readers are not held up."""
     await db.execute("SELECT FROM auth.users WHERE sub = $1 FOR NO KEY UPDATE", sub)

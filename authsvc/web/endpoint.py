@@ -2,14 +2,16 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from authsvc.errors import AuthsvcError, MethodNotAllowed
 from authsvc.logs import get_logger
+from authsvc.origin import Origin, origin
 from authsvc.web.errors import Renderer, status_of
-from authsvc.web.request import Call
+from authsvc.web.request import Call, address_of
 from authsvc.web.responses import Answer
 
 Handle = Callable[[Call], Awaitable[Answer]]
@@ -33,16 +35,18 @@ class Resource:
         if "GET" in endpoints:
             self._endpoints["HEAD"] = endpoints["GET"]
         self._any = next(iter(endpoints.values()))
+        self.methods = sorted(self._endpoints)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = self._endpoints.get(scope["method"])
         if endpoint is None:
-            answer = self._any.errors(MethodNotAllowed(sorted(self._endpoints)))
+            answer = self._any.errors(MethodNotAllowed(self.methods))
         else:
             answer = await self._answer(endpoint, Request(scope, receive))
         await answer(scope, receive, send)
 
     async def _answer(self, endpoint: Endpoint, request: Call) -> Answer:
+        origin.set(Origin("http", partial(_address_text, request)))
         try:
             return await endpoint.handle(request)
         except AuthsvcError as error:
@@ -54,3 +58,8 @@ class Resource:
         except Exception:
             log.error("the request failed", exc_info=True)
             return endpoint.errors(AuthsvcError())
+
+
+def _address_text(request: Call) -> str | None:
+    address = address_of(request)
+    return None if address is None else str(address)

@@ -18,6 +18,7 @@ PROBLEM_TYPE = "urn:authsvc:problem:"
 
 STATUSES: dict[type[AuthsvcError], int] = {
     errors.Unavailable: 503,
+    errors.TooManyAttempts: 429,
     errors.InvalidClient: 401,
     errors.OAuthError: 400,
     errors.MissingToken: 401,
@@ -37,6 +38,7 @@ STATUSES: dict[type[AuthsvcError], int] = {
 
 TITLES = {
     "temporarily_unavailable": "The service cannot answer right now",
+    "too_many_attempts": "Too many attempts",
     "invalid_token": "The access token is not valid",
     "missing_token": "An access token is needed",
     "insufficient_scope": "The access token does not allow this",
@@ -94,6 +96,8 @@ def _oauth_code(error: AuthsvcError, status: int) -> str:
         return "server_error"
     if isinstance(error, (errors.OAuthError, errors.Unavailable)):
         return error.code
+    if isinstance(error, errors.TooManyAttempts):
+        return errors.Unavailable.code  # GEN-13: of the codes that RFC 6749 has, the one that says "later"
     return errors.InvalidRequest.code
 
 
@@ -101,7 +105,7 @@ def _headers(error: AuthsvcError, scheme: str) -> Headers:
     headers: Headers = []
     if status_of(error) == 401:
         headers.append((b"www-authenticate", _challenge(error, scheme).encode("ascii")))
-    if isinstance(error, errors.Unavailable):
+    if isinstance(error, (errors.Unavailable, errors.TooManyAttempts)):
         headers.append((b"retry-after", b"%d" % error.retry_after))
     if isinstance(error, errors.MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allowed).encode("ascii")))

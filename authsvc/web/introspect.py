@@ -2,7 +2,7 @@
 
 from authsvc.protocol.client_auth import parse_credentials
 from authsvc.protocol.introspection import parse
-from authsvc.web.request import Call, find_authorization, flows_of, read_form
+from authsvc.web.request import Call, address_of, find_authorization, flows_of, read_form
 from authsvc.web.responses import Answer, json_bytes
 
 
@@ -10,4 +10,5 @@ async def introspect(request: Call) -> Answer:
     """Is this token live?"""
     form = await read_form(request)
     credentials = parse_credentials(find_authorization(request.scope), form)
-    return json_bytes(await flows_of(request).introspection.introspect(credentials, parse(form)))
+    answer = await flows_of(request).introspection.introspect(credentials, parse(form), address_of(request))
+    return json_bytes(answer)

@@ -1,4 +1,4 @@
-"""Around every request: an id for the log, and a place in the metrics. Pure ASGI, for it is on the hot path."""
+"""Around every request: an id for the log, a place in the metrics, and HSTS. Pure ASGI, for it is on the hot path."""
 
 from time import perf_counter
 
@@ -11,18 +11,21 @@ from authsvc.metrics import Metrics
 
 UNMATCHED = "unmatched"
 _MASK = (1 << 128) - 1
+# HDR-01: two years, the subdomains of the issuer's host included.
+_HSTS = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
 
 
 class Observed:
     """Gives each request an id and counts it under the template of its route, never under its path (PRO-04)."""
 
-    def __init__(self, app: Router, metrics: Metrics, entropy: Entropy) -> None:
+    def __init__(self, app: Router, metrics: Metrics, entropy: Entropy, *, is_https: bool) -> None:
         self._app = app
         # A path without parameters is looked up, where the router tries one pattern after the other: that is a tenth of
         # an introspection and a third of a document.
         self._exact = {route.path: route for route in app.routes if isinstance(route, Route) and "{" not in route.path}
         self.lifespan = app.lifespan_context
         self._metrics = metrics
+        self._transport_headers = [_HSTS] if is_https else []
         # Unique, not secret: a random start for each process, then counted on.
         self._last_id = int.from_bytes(entropy.bytes(16), "big")
 
@@ -39,7 +42,7 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"].append((b"x-request-id", identifier.encode("ascii")))
+                message["headers"] += [(b"x-request-id", identifier.encode("ascii")), *self._transport_headers]
             await send(message)
 
         self._metrics.requests_in_progress.inc()

@@ -96,6 +96,7 @@ def _form_schema(names: tuple[str, ...], auth: Auth) -> JsonObject:
     properties: dict[str, Any] = {name: {"type": "string"} for name in names}
     if auth is Auth.CLIENT:
         properties |= {"client_id": {"type": "string"}, "client_secret": {"type": "string"}}
+    properties[names[0]] = {"type": "string", "minLength": 1}
     return {"type": "object", "required": [names[0]], "properties": properties}
 
 

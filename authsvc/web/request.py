@@ -1,6 +1,7 @@
 """Reading requests: bodies with a limit, forms, JSON, bearer tokens."""
 
 import re
+from collections.abc import Sequence
 from typing import TypedDict, TypeVar
 
 import msgspec
@@ -9,15 +10,14 @@ from starlette.types import Scope
 
 from authsvc.errors import (
     InvalidRequest,
-    InvalidToken,
     InvalidValue,
     Malformed,
-    MissingToken,
     TooLarge,
     UnsupportedMediaType,
 )
 from authsvc.flows import Flows
 from authsvc.models import AccessToken
+from authsvc.protocol.addresses import Address, Network, client_address
 from authsvc.protocol.forms import Form, parse_form
 
 MAX_BODY_BYTES = 65_536
@@ -42,6 +42,7 @@ class State(TypedDict):
     flows: Flows
     documents: Documents
     jwks_max_age: int
+    trusted_proxies: Sequence[Network]
 
 
 Call = Request[State]
@@ -50,6 +51,13 @@ Call = Request[State]
 def flows_of(request: Call) -> Flows:
     state: State = request.scope["state"]
     return state["flows"]
+
+
+def address_of(request: Call) -> Address | None:
+    """The client's address: the peer's, or what the trusted proxies between say of it. None on a unix socket."""
+    client = request.scope.get("client")
+    forwarded = (str(value, "latin-1") for key, value in request.scope["headers"] if key == b"x-forwarded-for")
+    return client_address(client and client[0], forwarded, request.scope["state"]["trusted_proxies"])
 
 
 def find_header(scope: Scope, name: bytes) -> str | None:
@@ -133,23 +141,16 @@ async def read_json(request: Call, kind: type[Body]) -> Body:
         raise Malformed("the body is not valid JSON") from None
 
 
-def read_bearer_token(request: Call) -> str:
+def find_bearer_token(request: Call) -> str | None:
     """The access token of the Authorization header, and of nowhere else (RFC 6750 §2.1, BEA-02).
 
     Raises:
         InvalidRequest: there is one in the URL, or there are two.
-        MissingToken: no Bearer credentials came.
-        InvalidToken: they are empty.
     """
     if "access_token" in request.query_params:
         raise InvalidRequest("an access token goes into the Authorization header, not into the URL")
     scheme, _, token = (find_authorization(request.scope) or "").partition(" ")
-    if scheme.lower() != "bearer":
-        raise MissingToken("this needs an access token")
-    token = token.strip(" ")
-    if not token:
-        raise InvalidToken("the access token is empty")
-    return token
+    return token.strip(" ") if scheme.lower() == "bearer" else None
 
 
 async def authorize_user(request: Call) -> AccessToken:
@@ -158,4 +159,4 @@ async def authorize_user(request: Call) -> AccessToken:
     Raises:
         InvalidRequest, MissingToken, InvalidToken, Forbidden, Unavailable.
     """
-    return await flows_of(request).access.authorize_user(read_bearer_token(request))
+    return await flows_of(request).access.authorize_user(find_bearer_token(request))

@@ -9,8 +9,18 @@ from starlette.types import Receive, Scope, Send
 Headers = list[tuple[bytes, bytes]]
 
 _JSON = (b"content-type", b"application/json")
-_NO_SNIFF = (b"x-content-type-options", b"nosniff")
-NO_STORE: Headers = [(b"cache-control", b"no-store"), (b"pragma", b"no-cache")]
+# HDR-01, HDR-03. Nothing of this is a page; opened as one, it may load nothing and stand in no frame.
+_ALWAYS: Headers = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+]
+# HDR-04: about tokens, or about a person.
+_PRIVATE: Headers = [
+    (b"cache-control", b"no-store"),
+    (b"pragma", b"no-cache"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
 ANY_ORIGIN = (b"access-control-allow-origin", b"*")
 _WITHOUT_CONTENT = frozenset({204, 304})
 """A length must not be told here: in a 304 it would be the length of the document (RFC 9110 §8.6)."""
@@ -27,7 +37,7 @@ class Answer:
         self.headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [*self.headers, _NO_SNIFF]
+        headers = [*self.headers, *_ALWAYS]
         if self.status not in _WITHOUT_CONTENT:
             headers.append((b"content-length", b"%d" % len(self.body)))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
@@ -41,12 +51,12 @@ def json_answer(value: Any, status: int = 200, headers: Headers | None = None) -
 
 def json_bytes(body: bytes, status: int = 200, headers: Headers | None = None) -> Answer:
     """As `json_answer`, of JSON that is rendered already."""
-    return Answer(status, body, [_JSON, *NO_STORE, *(headers or ())])
+    return Answer(status, body, [_JSON, *_PRIVATE, *(headers or ())])
 
 
 def empty(status: int) -> Answer:
     """Nothing to say but the status."""
-    return Answer(status, b"", list(NO_STORE))
+    return Answer(status, b"", list(_PRIVATE))
 
 
 def public_document(

@@ -14,6 +14,7 @@ from authsvc.errors import NotFound
 from authsvc.protocol.accounts import LoginRequest, LoginResponse, PasswordChangeRequest, Profile, RegistrationRequest
 from authsvc.protocol.discovery import metadata_paths
 from authsvc.web import me, wellknown
+from authsvc.web.cors import Shared, Sites
 from authsvc.web.endpoint import Endpoint, Handle, Resource
 from authsvc.web.errors import Renderer, render_oauth, render_problem
 from authsvc.web.introspect import introspect
@@ -47,6 +48,8 @@ class Row:
     status: int = 200
     media_type: str = "application/json"
     """Of what it gives."""
+    cors: bool = False
+    """Scripts of the sites in `AUTHSVC_CORS_ORIGINS` may use it (GEN-11). Documents are readable from anywhere."""
 
 
 JSON, PROBLEM = render_oauth, render_problem
@@ -57,16 +60,17 @@ TOKEN_REQUEST = ("grant_type", "refresh_token", "scope", "resource")
 # fmt: off
 OAUTH = (
     Row("POST", "/oauth2/introspect", introspect, CLIENT, JSON, HINTED, "RFC 7662 §2.2"),
-    Row("POST", "/oauth2/token", token, CLIENT, JSON, TOKEN_REQUEST, "RFC 6749 §5.1"),
-    Row("POST", "/oauth2/revoke", revoke, CLIENT, JSON, HINTED),
+    Row("POST", "/oauth2/token", token, CLIENT, JSON, TOKEN_REQUEST, "RFC 6749 §5.1", cors=True),
+    Row("POST", "/oauth2/revoke", revoke, CLIENT, JSON, HINTED, cors=True),
 )
 API = (
-    Row("POST", "/api/v1/login", login, PUBLIC, PROBLEM, LoginRequest, LoginResponse),
-    Row("POST", "/api/v1/logout", me.log_out, USER, PROBLEM, status=204),
-    Row("POST", "/api/v1/users", register, PUBLIC, PROBLEM, RegistrationRequest, Profile, 201),
-    Row("GET", "/api/v1/me", me.profile, USER, PROBLEM, None, Profile),
-    Row("POST", "/api/v1/me/password", me.change_password, USER, PROBLEM, PasswordChangeRequest, LoginResponse),
-    Row("POST", "/api/v1/me/logout-everywhere", me.log_out_everywhere, USER, PROBLEM, status=204),
+    Row("POST", "/api/v1/login", login, PUBLIC, PROBLEM, LoginRequest, LoginResponse, cors=True),
+    Row("POST", "/api/v1/logout", me.log_out, USER, PROBLEM, status=204, cors=True),
+    Row("POST", "/api/v1/users", register, PUBLIC, PROBLEM, RegistrationRequest, Profile, 201, cors=True),
+    Row("GET", "/api/v1/me", me.profile, USER, PROBLEM, None, Profile, cors=True),
+    Row("POST", "/api/v1/me/password", me.change_password, USER, PROBLEM, PasswordChangeRequest, LoginResponse,
+        cors=True),
+    Row("POST", "/api/v1/me/logout-everywhere", me.log_out_everywhere, USER, PROBLEM, status=204, cors=True),
 )
 DOCUMENTS = (
     Row("GET", "/.well-known/jwks.json", wellknown.jwks, PUBLIC, PROBLEM, None, "RFC 7517 §5", 200, wellknown.JWK_SET),
@@ -83,7 +87,7 @@ class _Exact(Route):
     """A path and no other. Starlette's own pattern ends in `$`, and so it takes the path with a `%0A` behind it: past
     whoever in front of us guards the path by its name (ATK-99)."""
 
-    def __init__(self, path: str, endpoint: Resource) -> None:
+    def __init__(self, path: str, endpoint: Resource | Shared) -> None:
         super().__init__(path, endpoint)
         self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$") + r"\Z")
 
@@ -92,11 +96,11 @@ async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
     await render_problem(NotFound("there is nothing here"))(scope, receive, send)
 
 
-def build_router(issuer_path: str, lifespan: Callable[[Any], Any]) -> Router:
+def build_router(issuer_path: str, lifespan: Callable[[Any], Any], sites: Sites) -> Router:
     """The routes, below the path of the issuer if it has one; the metadata where RFC 8414 §3 wants it."""
     placed = [(issuer_path + row.path, row) for row in (*OAUTH, *API, *DOCUMENTS)]
     placed += [(path, METADATA) for path in metadata_paths(issuer_path)]
-    routes = [_Exact(path, _resource([row for _, row in rows])) for path, rows in _by_path(placed)]
+    routes = [_Exact(path, _resource([row for _, row in rows], sites)) for path, rows in _by_path(placed)]
     # No redirects for a slash too many: a 307 would send credentials on (GEN-12).
     return Router(routes, redirect_slashes=False, default=_not_found, lifespan=lifespan)
 
@@ -105,5 +109,6 @@ def _by_path(placed: Sequence[tuple[str, Row]]) -> list[tuple[str, list[tuple[st
     return [(path, list(rows)) for path, rows in groupby(placed, key=lambda pair: pair[0])]
 
 
-def _resource(rows: Sequence[Row]) -> Resource:
-    return Resource({row.method: Endpoint(row.handle, row.errors) for row in rows})
+def _resource(rows: Sequence[Row], sites: Sites) -> Resource | Shared:
+    resource = Resource({row.method: Endpoint(row.handle, row.errors) for row in rows})
+    return Shared(resource, sites) if any(row.cors for row in rows) else resource

@@ -63,6 +63,7 @@ def set_up(cores: Cores, *, tokens: int) -> Iterator[Stage]:
                 "AUTHSVC_DATABASE_URL": stores.database_url,
                 "AUTHSVC_MASTER_KEY": format_master_key(os.urandom(MASTER_KEY_BYTES)),
                 "AUTHSVC_ACCESS_TOKEN_SECONDS": "3600",  # no token of the run expires during it
+                "AUTHSVC_CLIENT_REQUESTS_PER_MINUTE": "0",  # nor is one refused
             }
             clients = asyncio.run(_prepare(settings))
             servers = {

@@ -46,7 +46,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         running_stores(durable=False) as stores,
         serving(
             stores.database_url, log, "--workers", "2", "--migrate",
-            AUTHSVC_PASSWORD_HASH_THREADS="1", AUTHSVC_PASSWORD_HASH_QUEUE="1",
+            AUTHSVC_PASSWORD_HASH_THREADS="1", AUTHSVC_PASSWORD_HASH_QUEUE="1", AUTHSVC_LOGIN_ATTEMPTS="0",
         ) as service,
     ):  # fmt: skip
         yield service
@@ -70,6 +70,8 @@ def prometheus(service: Service, tmp_path_factory: pytest.TempPathFactory) -> It
         for _ in range(2):
             _use(service)
             time.sleep(2)
+        # The jobs begin after ten seconds.
+        wait_until(lambda: _has_seen(watching, "min(authsvc_job_last_success_timestamp_seconds) > 0"), 30)
         # The gauges of the pools are sampled every five seconds.
         wait_until(lambda: _has_seen(watching, 'authsvc_db_pool_size{pool="main"} > 0'), 30)
         wait_until(lambda: _has_seen(watching, 'instance_pool:authsvc_db_pool_in_use:ratio5m{pool="main"} >= 0'), 30)

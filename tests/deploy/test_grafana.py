@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from authsvc.metrics import Metrics
+from authsvc.metrics import ConnectionMetrics, Metrics
 from tests.deploy.conftest import Prometheus
 from tests.deploy.promql import grouping_labels, selectors
 from tests.deploy.test_compose import EVERYTHING, SERVICES
@@ -53,6 +53,7 @@ def test_a_panel_asks_for_series_that_there_are(
 def test_whatever_the_service_measures_is_shown_or_watched() -> None:
     registry = CollectorRegistry()
     Metrics(registry)
+    ConnectionMetrics(registry)
     text = json.dumps(DASHBOARD) + (DEPLOY / "prometheus/authsvc.rules.yaml").read_text()
     assert {family.name for family in registry.collect() if family.name not in text} == set()
 

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from time import perf_counter
 from typing import Any
 
 import pytest
 
 from authsvc.errors import Unavailable
-from authsvc.flows.client_copies import MAX_COPIES, MAX_ID_LENGTH, ClientCopies
+from authsvc.flows.client_copies import MAX_COPIES, MAX_ID_LENGTH, READ_AGAIN_SECONDS, ClientCopies
 from authsvc.models import Client
 from authsvc.protocol.revocation import client_mark
 from authsvc.tables import clients, revocations
@@ -181,6 +182,85 @@ async def test_a_load_that_everybody_hung_up_on_is_kept_and_complains_of_nothing
     assert db.asked == 1
 
 
+# --- Newer ones
+
+
+async def test_a_newer_copy_is_of_after_the_question_and_is_kept(
+    copies: ClientCopies, client: Client, outside: Database, db: Watched
+) -> None:
+    await copies.find(client.client_id)
+    await rename(outside, client)
+    for find in (copies.find_newer, copies.find):
+        copy = await find(client.client_id)
+        assert copy is not None
+        assert copy.client.name == "renamed"
+    assert db.asked == 2
+
+
+async def test_nobody_joins_a_newer_copy_that_is_already_being_read(
+    copies: ClientCopies, client: Client, outside: Database, db: Watched
+) -> None:
+    db.gate.clear()
+    early = asyncio.create_task(copies.find_newer(client.client_id))
+    await until(lambda: db.asked == 1)
+    await asyncio.sleep(0.05)  # until the row has been read, and waits behind the gate
+    await rename(outside, client)
+    late = asyncio.create_task(copies.find_newer(client.client_id))
+    await until(lambda: db.asked == 2)
+    await asyncio.sleep(0.05)
+    db.gate.set()
+    first, second = await early, await late
+    assert first is not None
+    assert second is not None
+    assert (first.client.name, second.client.name) == ("a client", "renamed")
+
+
+async def test_wrong_secrets_do_not_make_it_many_questions(copies: ClientCopies, client: Client, db: Watched) -> None:
+    started = perf_counter()
+
+    async def hammer() -> None:
+        while perf_counter() - started < 0.5:
+            assert await copies.find_newer(client.client_id) is not None
+
+    await asyncio.gather(*(hammer() for _ in range(100)))
+    assert 2 <= db.asked <= (perf_counter() - started) / READ_AGAIN_SECONDS + 1
+
+
+async def test_one_client_does_not_wait_for_the_newer_copy_of_another(copies: ClientCopies, db: Watched) -> None:
+    await copies.find_newer("cli_hammered")
+    waiting = asyncio.create_task(copies.find_newer("cli_hammered"))
+    await asyncio.sleep(0)
+    await copies.find_newer("cli_other")
+    assert not waiting.done()
+    assert await waiting is None
+
+
+async def test_an_impatient_caller_does_not_take_the_newer_copy_from_the_others(
+    copies: ClientCopies, client: Client, db: Watched
+) -> None:
+    db.gate.clear()
+    tasks = [asyncio.create_task(copies.find_newer(client.client_id)) for _ in range(3)]
+    await until(lambda: db.asked == 1)
+    tasks[0].cancel()
+    db.gate.set()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(outcome).__name__ for outcome in outcomes] == ["CancelledError", "ClientCopy", "ClientCopy"]
+    assert db.asked == 1
+
+
+async def test_of_newer_copies_no_more_is_remembered_than_of_copies(
+    copies: ClientCopies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("authsvc.flows.client_copies.MAX_COPIES", 5)
+    for number in range(20):
+        await copies.find_newer(f"cli_{number}")
+    assert len(copies._read_again_at) <= 5
+    assert copies._next == {}
+
+
+# --- What fails
+
+
 async def test_a_load_that_fails_fails_all_and_is_not_remembered(client: Client, clock: FakeClock, db: Watched) -> None:
     async with database_on("postgresql://postgres@/x?host=/nowhere") as nowhere:
         copies = ClientCopies(nowhere, clock)
@@ -233,6 +313,7 @@ async def test_what_no_client_is_called_is_neither_asked_for_nor_remembered(
     copies: ClientCopies, db: Watched, text: str
 ) -> None:  # ATK-48
     assert await copies.find(text) is None
+    assert await copies.find_newer(text) is None
     assert db.asked == 0
     assert copies._copies == {}
 

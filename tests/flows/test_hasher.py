@@ -2,7 +2,6 @@
 ATK-43 to ATK-45)."""
 
 import asyncio
-import os
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -180,6 +179,45 @@ async def test_the_stand_in_costs_what_a_hash_costs() -> None:  # LOG-02
         assert 0.3 < times[True] / times[False] < 3
 
 
+# --- What it costs
+
+
+async def test_what_a_hash_costs_is_told_at_the_start(caplog: pytest.LogCaptureFixture) -> None:  # PWS-07
+    caplog.set_level("INFO")
+    async with hasher_on() as hasher:
+        assert [record.message for record in caplog.records] == ["a password hash takes"]
+        assert caplog.records[0].levelname == "INFO"
+        counted = next(iter(hasher._metrics.password_hash_duration.collect())).samples
+        assert next(sample.value for sample in counted if sample.name.endswith("_count")) == 1
+
+
+@pytest.mark.parametrize(
+    ("then", "weaker"),
+    [
+        (HashCost(memory_kib=64, passes=3), False),
+        (HashCost(memory_kib=96, passes=2), False),
+        (HashCost(memory_kib=64, passes=4), False),
+        (HashCost(memory_kib=95, passes=2), True),
+        (HashCost(memory_kib=64, passes=2), True),
+        (CHEAP, True),
+    ],
+)
+async def test_a_hash_is_weaker_when_less_work_went_into_it(then: HashCost, weaker: bool) -> None:  # PWS-04
+    async with hasher_on(then) as before, hasher_on(HashCost(memory_kib=64, passes=3)) as now:
+        assert now.is_weaker(await before.hash(b"a password")) is weaker
+
+
+async def test_what_can_wait_is_computed_only_where_a_thread_is_free() -> None:
+    async with slow_hasher(threads=2, queue=5) as (hasher, slow):
+        running = [asyncio.create_task(hasher.hash_if_idle(b"%d" % number)) for number in range(2)]
+        await until(lambda: slow.now == 2)
+        assert await hasher.hash_if_idle(b"a third") is None
+        hasher.check_room()
+        slow.go.release(2)
+        assert await asyncio.gather(*running) == ["0", "1"]
+        assert slow.begun == 2
+
+
 # --- How many
 
 
@@ -276,8 +314,8 @@ async def test_the_loop_turns_while_hashes_are_computed() -> None:
 
 
 async def test_without_a_number_of_threads_one_processor_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for processors, threads in [(8, 7), (2, 1), (1, 1), (None, 1)]:
-        monkeypatch.setattr(os, "cpu_count", lambda processors=processors: processors)
+    for processors, threads in [(8, 7), (2, 1), (1, 1)]:
+        monkeypatch.setattr("authsvc.adapters.hasher.count_processors", lambda processors=processors: processors)
         hasher = Hasher(CHEAP, threads=0, queue=5, metrics=Metrics(CollectorRegistry()))
         assert hasher._room == threads + 5
         hasher.close()

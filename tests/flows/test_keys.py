@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,15 +14,19 @@ from prometheus_client import CollectorRegistry
 
 from authsvc.entropy import SystemEntropy
 from authsvc.errors import ConfigurationError, NotFound, Unavailable
+from authsvc.flows.audit import Audit
 from authsvc.flows.coalescer import Coalescer
 from authsvc.flows.issuance import Issuance
-from authsvc.flows.keys import RETIREMENT, SETTLING, SigningKeys
+from authsvc.flows.keys import SigningKeys
 from authsvc.flows.revocations import Revocations
 from authsvc.metrics import Metrics
 from authsvc.models import SigningKey
 from authsvc.protocol.jwa import ALGORITHMS
 from authsvc.protocol.keys import KeyState, format_master_key, parse_master_key
+from authsvc.protocol.master_key import MasterKey
 from authsvc.protocol.revocation import key_mark
+from authsvc.protocol.rotation import RETIREMENT, SETTLING, Policy
+from authsvc.settings import Settings
 from authsvc.tables import revocations as revocations_table
 from authsvc.tables.db import Database
 from tests.flows.workers import (
@@ -41,8 +46,21 @@ from tests.tables.rows import database_on
 
 ANOTHER_MASTER_KEY = format_master_key(bytes(range(32)))
 SETTLED = SETTLING.total_seconds()
+POLICY = Policy("ES256", jwks_max_age=timedelta(seconds=30))
+PUBLISHED = POLICY.publication.total_seconds()
 
 pytestmark = pytest.mark.usefixtures("no_refresh")
+
+
+def hurried(database_url: str, **changes: Any) -> Settings:
+    """Settings under which a token outlives the time for which a key is published before it signs."""
+    return cheap(database_url, **({"jwks_max_age": POLICY.jwks_max_age.seconds} | changes))
+
+
+@pytest.fixture
+async def workers(database_url: str) -> AsyncIterator[list[Worker]]:
+    async with workers_on(hurried(database_url)) as workers:
+        yield workers
 
 
 async def states_of(worker: Worker) -> Counter[KeyState]:
@@ -77,9 +95,10 @@ async def unstarted(url: str, **options: Any) -> AsyncIterator[SigningKeys]:
             timeout=20,
             observe=lambda size: None,
         )
-        asked: dict[str, Any] = {"master_key": parse_master_key(MASTER_KEY), "algorithm": "ES256"}
-        revocations = Revocations(db, clock, coalescer, metrics)
-        yield SigningKeys(db, revocations, clock, SystemEntropy(), metrics, **(asked | options))
+        audit = Audit(db, clock, metrics)
+        asked: dict[str, Any] = {"master_key": MasterKey.parse(MASTER_KEY), "policy": POLICY}
+        revocations = Revocations(db, clock, coalescer, audit, metrics)
+        yield SigningKeys(db, revocations, audit, clock, SystemEntropy(), metrics, **(asked | options))
 
 
 async def test_of_twenty_first_starts_at_once_come_one_current_and_one_next_key(database_url: str) -> None:
@@ -107,8 +126,11 @@ async def test_keys_that_were_never_read_know_nothing(database_url: str) -> None
             _ = keys.ring
         with pytest.raises(Unavailable):
             await keys.catch_up()
-        with pytest.raises(NotFound):
-            await keys.rotate()
+
+
+async def test_the_first_rotation_of_all_makes_the_first_keys(database_url: str) -> None:
+    async with unstarted(database_url) as keys:
+        assert (await keys.rotate()).kid == keys.ring.signer.kid
 
 
 async def test_a_key_is_at_rest_in_no_readable_form(workers: list[Worker]) -> None:  # ATK-110
@@ -129,7 +151,7 @@ async def test_what_the_old_key_signed_stays_valid_and_the_next_key_signs_from_n
     owner = await here.client()
     before = await here.mint(owner)
     following = await kid_in(here, KeyState.NEXT)
-    assert await here.flows.keys.rotate() == following
+    assert (await here.flows.keys.rotate()).kid == following
     after = await here.mint(owner)
     assert kid_of(after) == following != kid_of(before)
     for token in (before, after):
@@ -141,21 +163,25 @@ async def test_what_the_old_key_signed_stays_valid_and_the_next_key_signs_from_n
     assert await states_of(here) == {KeyState.RETIRED: 1, KeyState.ACTIVE: 1, KeyState.NEXT: 1}
 
 
-async def test_a_key_that_was_published_a_moment_ago_begins_to_sign_a_moment_later(workers: list[Worker]) -> None:
-    """The second of two rotations in a row: nobody but this worker knows the new key yet."""
+async def test_a_key_that_was_just_published_begins_to_sign_when_every_copy_of_the_jwks_has_it(
+    workers: list[Worker],
+) -> None:
+    """JWK-06, MET-09. The second of two rotations in a row; the third changes nothing."""
     here, there = workers
     owner = await here.client()
     await here.flows.keys.rotate()
     first = kid_of(await here.mint(owner))
     second = await here.flows.keys.rotate()
+    assert second.signs_from == here.clock.now() + POLICY.publication
+    assert await there.flows.keys.rotate() == second
     assert kid_of(await here.mint(owner)) == first
-    here.clock.advance(SETTLED - 0.001)
-    await here.flows.keys.refresh()
+    here.clock.advance(PUBLISHED - 0.001)
+    await refresh(workers)
     assert kid_of(await here.mint(owner)) == first
     here.clock.advance(0.001)
     await refresh(workers)
     token = await here.mint(owner)
-    assert kid_of(token) == second
+    assert kid_of(token) == second.kid
     assert await active_everywhere([there, here], owner, token)
 
 
@@ -166,10 +192,9 @@ async def test_ten_rotations_in_a_row_end_with_one_active_and_one_next_key(worke
     for _ in range(10):
         tokens.append(await here.mint(owner))
         await here.flows.keys.rotate()
-    here.clock.advance(SETTLED)
+    here.clock.advance(PUBLISHED)
     await refresh(workers)
-    states = await states_of(here)
-    assert (states[KeyState.ACTIVE], states[KeyState.NEXT]) == (1, 1)
+    assert await states_of(here) == {KeyState.RETIRED: 2, KeyState.ACTIVE: 1, KeyState.NEXT: 1}
     for token in [*tokens, await here.mint(owner)]:
         assert await active_everywhere(workers, owner, token)
 
@@ -177,7 +202,7 @@ async def test_ten_rotations_in_a_row_end_with_one_active_and_one_next_key(worke
 async def test_rotations_at_once_on_two_workers_leave_one_active_and_one_next_key(workers: list[Worker]) -> None:
     here, there = workers
     await asyncio.gather(*(worker.flows.keys.rotate() for worker in workers for _ in range(4)))
-    here.clock.advance(SETTLED)
+    here.clock.advance(PUBLISHED)
     await refresh(workers)
     states = await states_of(here)
     assert (states[KeyState.ACTIVE], states[KeyState.NEXT]) == (1, 1)
@@ -185,12 +210,12 @@ async def test_rotations_at_once_on_two_workers_leave_one_active_and_one_next_ke
 
 
 async def test_a_retired_key_verifies_until_its_last_token_has_expired_and_not_for_ever(database_url: str) -> None:
-    async with workers_on(cheap(database_url, access_token_seconds=3600)) as workers:
+    async with workers_on(hurried(database_url, access_token_seconds=3600)) as workers:
         here, there = workers
         owner = await here.client()
         await here.flows.keys.rotate()
         await here.flows.keys.rotate()
-        here.clock.advance(SETTLED - 0.5)
+        here.clock.advance(PUBLISHED - 0.5)
         await refresh(workers)
         last = await here.mint(owner)
         old = kid_of(last)
@@ -210,6 +235,57 @@ async def test_the_next_key_is_published_before_it_signs(workers: list[Worker]) 
     for worker in workers:
         assert await kid_in(worker, KeyState.NEXT) in published_by(worker)
         assert worker.flows.keys.ring.signer.kid in published_by(worker)
+
+
+# --- The schedule
+
+MONTH = 30 * 86_400.0
+
+
+async def test_a_key_is_rotated_when_it_has_signed_for_long_enough_and_once(database_url: str) -> None:
+    """However many workers are at it, at that moment or at the next."""
+    async with workers_on(hurried(database_url, key_rotation_days=30), 4) as workers:
+        here = workers[0]
+        first, following = here.flows.keys.ring.signer.kid, await kid_in(here, KeyState.NEXT)
+        # The first keys of all count as known from the beginning, so they are that much older.
+        here.clock.advance(MONTH - PUBLISHED - 1)
+        await asyncio.gather(*(worker.flows.keys.rotate_when_due() for worker in workers))
+        await refresh(workers)
+        assert {worker.flows.keys.ring.signer.kid for worker in workers} == {first}
+        here.clock.advance(1)
+        for _ in range(2):
+            await asyncio.gather(*(worker.flows.keys.rotate_when_due() for worker in workers))
+        await refresh(workers)
+        assert {worker.flows.keys.ring.signer.kid for worker in workers} == {following}
+        assert await states_of(here) == {KeyState.RETIRED: 1, KeyState.ACTIVE: 1, KeyState.NEXT: 1}
+
+
+async def test_tokens_stay_valid_over_years_of_rotations(database_url: str) -> None:
+    async with workers_on(hurried(database_url, key_rotation_days=30)) as workers:
+        here, there = workers
+        owner = await here.client()
+        signers = set()
+        for _ in range(24):
+            before = await there.mint(owner)
+            await here.flows.keys.rotate_when_due()
+            await here.flows.keys.refresh()
+            after = await here.mint(owner)
+            signers |= {kid_of(after)}
+            for token in (before, after):
+                assert await active_everywhere([there, here], owner, token)
+            here.clock.advance(MONTH)
+            await refresh(workers)
+        assert len(signers) == 24
+        assert await states_of(here) == {KeyState.ACTIVE: 1, KeyState.NEXT: 1}
+
+
+async def test_without_a_schedule_a_key_signs_until_somebody_says_so(database_url: str) -> None:
+    async with worker_on(hurried(database_url, key_rotation_days=0)) as worker:
+        signer = worker.flows.keys.ring.signer.kid
+        worker.clock.advance(100 * MONTH)
+        await worker.flows.keys.rotate_when_due()
+        await worker.flows.keys.refresh()
+        assert worker.flows.keys.ring.signer.kid == signer
 
 
 # --- Kill
@@ -313,12 +389,12 @@ async def test_a_kill_right_after_a_rotation_leaves_the_old_key_to_sign_until_th
     here, there = workers
     owner = await here.client()
     old = kid_of(await here.mint(owner))
-    killed = await here.flows.keys.rotate()
+    killed = (await here.flows.keys.rotate()).kid
     await here.flows.keys.kill(killed)
     token = await here.mint(owner)
     assert kid_of(token) == old
     assert await active_everywhere([there, here], owner, token)
-    here.clock.advance(SETTLED)
+    here.clock.advance(PUBLISHED)
     await refresh(workers)
     token = await here.mint(owner)
     assert kid_of(token) not in {old, killed}
@@ -475,7 +551,7 @@ async def test_rotations_and_kills_under_load_make_nobody_say_a_false_word(worke
             await here.flows.keys.refresh()
             here.clock.advance(1)
             await there.flows.keys.refresh()
-            here.clock.advance(SETTLED)
+            here.clock.advance(PUBLISHED)
             await refresh(workers)
         over.set()
 
@@ -503,15 +579,15 @@ async def test_a_worker_that_could_not_read_the_keys_for_long_calls_no_token_ina
     clock = FakeClock()
     async with (
         line_to(database_url) as line,
-        worker_on(cheap(database_url), clock) as here,
-        worker_on(cheap(line.url), clock) as there,
+        worker_on(hurried(database_url), clock) as here,
+        worker_on(hurried(line.url), clock) as there,
     ):
         owner = await here.client()
         await here.register()
         await line.cut()
         for _ in range(2):
             await here.flows.keys.rotate()
-            clock.advance(SETTLED)
+            clock.advance(PUBLISHED)
             await here.flows.keys.refresh()
         token, users = await here.mint(owner), await here.log_in()
         assert kid_of(token) not in there.flows.keys.ring.verifiers
@@ -529,14 +605,14 @@ async def test_a_worker_that_could_not_read_the_keys_for_long_revokes_what_it_is
     clock = FakeClock()
     async with (
         line_to(database_url) as line,
-        worker_on(cheap(database_url), clock) as here,
-        worker_on(cheap(line.url), clock) as there,
+        worker_on(hurried(database_url), clock) as here,
+        worker_on(hurried(line.url), clock) as there,
     ):
         owner = await here.client()
         await line.cut()
         for _ in range(2):
             await here.flows.keys.rotate()
-            clock.advance(SETTLED)
+            clock.advance(PUBLISHED)
             await here.flows.keys.refresh()
         tokens = [await here.mint(owner) for _ in range(2)]
         with pytest.raises(Unavailable):
@@ -560,20 +636,21 @@ async def test_a_worker_that_reads_the_keys_every_second_asks_no_store_about_gar
     def refuse(*_: object) -> None:
         raise AssertionError("a store was asked")
 
-    monkeypatch.setattr(Database, "_connection", refuse)
-    for _ in range(20):
-        for text in garbage:
-            assert not await worker.is_active(owner, text)
-            assert not await worker.is_let_in(text)
-            await worker.revoke(owner, text)
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "_connection", refuse)
+        for _ in range(20):
+            for text in garbage:
+                assert not await worker.is_active(owner, text)
+                assert not await worker.is_let_in(text)
+                await worker.revoke(owner, text)
 
 
 async def test_keys_that_were_asked_for_earlier_do_not_replace_those_asked_for_later(database_url: str) -> None:
     clock = FakeClock()
     async with (
         line_to(database_url) as line,
-        worker_on(cheap(database_url), clock) as here,
-        worker_on(cheap(line.url), clock) as there,
+        worker_on(hurried(database_url), clock) as here,
+        worker_on(hurried(line.url), clock) as there,
     ):
         line.hold()
         slow = asyncio.create_task(there.flows.keys.refresh())
@@ -588,6 +665,20 @@ async def test_keys_that_were_asked_for_earlier_do_not_replace_those_asked_for_l
         assert victim not in there.flows.keys.ring.verifiers
 
 
+async def test_a_worker_that_has_not_read_the_keys_for_long_signs_with_none_that_is_gone(
+    workers: list[Worker],
+) -> None:
+    """Its job hangs, say, while it could ask."""
+    here, there = workers
+    owner = await here.client()
+    await here.flows.keys.rotate()
+    here.clock.advance(PUBLISHED + RETIREMENT.total_seconds())
+    await here.flows.keys.refresh()
+    token = await there.mint(owner)
+    assert kid_of(token) == here.flows.keys.ring.signer.kid
+    assert await active_everywhere(workers, owner, token)
+
+
 # --- Algorithms
 
 
@@ -597,14 +688,14 @@ async def test_a_newly_selected_algorithm_lets_the_old_one_sign_until_the_new_on
 ) -> None:
     clock = FakeClock()
     async with (
-        worker_on(cheap(database_url), clock) as old,
-        worker_on(cheap(database_url, access_token_algorithm=algorithm), clock) as new,
+        worker_on(hurried(database_url), clock) as old,
+        worker_on(hurried(database_url, access_token_algorithm=algorithm), clock) as new,
     ):
         owner = await old.client()
         before = await new.mint(owner)
         assert segment(before, 0)["alg"] == "ES256"
         assert await active_everywhere([old, new], owner, before)
-        clock.advance(SETTLED)
+        clock.advance(PUBLISHED)
         await refresh([old, new])
         after = await new.mint(owner)
         assert segment(after, 0)["alg"] == algorithm
@@ -630,15 +721,15 @@ async def test_each_algorithm_signs_rotates_and_is_killed(database_url: str, alg
 
 async def test_a_rotation_under_the_new_algorithm_retires_the_old_one(database_url: str) -> None:
     clock = FakeClock()
-    async with worker_on(cheap(database_url), clock) as old:
+    async with worker_on(hurried(database_url), clock) as old:
         owner = await old.client()
         token = await old.mint(owner)
-        async with worker_on(cheap(database_url, access_token_algorithm="Ed25519"), clock) as new:
-            clock.advance(SETTLED)
+        async with worker_on(hurried(database_url, access_token_algorithm="Ed25519"), clock) as new:
+            clock.advance(PUBLISHED)
             await new.flows.keys.refresh()
             await new.flows.keys.rotate()
             assert await new.is_active(owner, token)
-            clock.advance(SETTLED + RETIREMENT.total_seconds())
+            clock.advance(PUBLISHED + RETIREMENT.total_seconds())
             await new.flows.keys.refresh()
             assert {key.algorithm for key, _ in await new.flows.keys.list_all()} == {"Ed25519"}
 

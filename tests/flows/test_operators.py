@@ -5,7 +5,7 @@ from hashlib import sha256
 
 import pytest
 
-from authsvc.errors import Forbidden, InvalidClient, InvalidGrant, InvalidToken, InvalidValue, NotFound
+from authsvc.errors import Forbidden, InvalidGrant, InvalidToken, InvalidValue, NotFound
 from authsvc.models import AuthMethod
 from authsvc.protocol.clients import ClientRegistration
 from tests.flows.workers import EMAIL, Caller, Worker, active_everywhere, contents, count, sql
@@ -111,25 +111,6 @@ async def test_a_registration_that_contradicts_itself_makes_no_client(worker: Wo
         with pytest.raises(InvalidValue):
             await worker.flows.clients.create(wrong)
     assert await contents(worker.settings.database_url) == before
-
-
-async def test_a_new_secret_takes_the_place_of_the_old_one(workers: list[Worker]) -> None:  # ATK-81
-    here, there = workers
-    owner = await here.client()
-    token = await here.mint(owner)
-    new = Caller(owner.client_id, await there.flows.clients.rotate_secret(owner.client_id))
-    here.clock.advance(1)
-    for worker in workers:
-        assert await worker.is_active(new, token)
-        with pytest.raises(InvalidClient):
-            await worker.is_active(owner, token)
-
-
-async def test_a_new_secret_opens_at_once_where_the_client_was_not_seen_lately(workers: list[Worker]) -> None:
-    here, there = workers
-    owner = await here.client()
-    new = Caller(owner.client_id, await here.flows.clients.rotate_secret(owner.client_id))
-    assert await there.mint(new)
 
 
 async def test_a_deleted_client_takes_its_sessions_and_tokens_along(workers: list[Worker]) -> None:

@@ -257,8 +257,8 @@ async def test_nobody_is_revoked_who_is_not_there(workers: list[Worker]) -> None
         flows.clients.enable("cli_nobody"),
         flows.clients.delete("cli_nobody"),
         flows.clients.revoke_tokens("cli_nobody"),
-        flows.clients.rotate_secret("cli_nobody"),
-        flows.clients.rotate_secret("first-party"),
+        flows.clients.rotate_secret("cli_nobody", keep_old_for=timedelta(0)),
+        flows.clients.rotate_secret("first-party", keep_old_for=timedelta(0)),
     ):
         with pytest.raises(NotFound):
             await refused

@@ -6,6 +6,7 @@ from base64 import urlsafe_b64decode
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 import asyncpg
@@ -24,6 +25,7 @@ from authsvc.settings import Settings
 from tests.house_of import PASSWORD, FakeClock, flows_on, settings_for
 
 EMAIL = "ada@example.com"
+ADDRESS = ip_address("192.0.2.1")
 MINT = TokenRequest(GrantType.CLIENT_CREDENTIALS, scope=None, resources=())
 
 
@@ -65,28 +67,29 @@ class Worker:
         return Caller(client.client_id, secret)
 
     async def authenticate(self, who: Caller) -> ClientCopy:
-        return await self.flows.exchange.authenticate(who.credentials)
+        return await self.flows.exchange.authenticate(who.credentials, ADDRESS)
 
     async def mint(self, who: Caller) -> str:
         client = await self.authenticate(who)
         return (await self.flows.exchange.exchange(client, MINT)).access_token
 
     async def is_active(self, who: Caller, token: str) -> bool:
-        answer = await self.flows.introspection.introspect(who.credentials, IntrospectionRequest(token))
+        answer = await self.flows.introspection.introspect(who.credentials, IntrospectionRequest(token), ADDRESS)
         active = bool(json.loads(answer)["active"])
         assert active or answer == INACTIVE
         return active
 
     async def revoke(self, who: Caller, token: str) -> None:
-        await self.flows.revocation.revoke(who.credentials, RevocationRequest(token))
+        await self.flows.revocation.revoke(who.credentials, RevocationRequest(token), ADDRESS)
 
     # --- Users
 
     async def register(self, email: str = EMAIL, password: str = PASSWORD) -> str:
-        return (await self.flows.registration.register(RegistrationRequest(email=email, password=password))).sub
+        request = RegistrationRequest(email=email, password=password)
+        return (await self.flows.registration.register(request, ADDRESS)).sub
 
     async def open_session(self, email: str = EMAIL, password: str = PASSWORD, **more: str) -> LoginResponse:
-        return await self.flows.login.log_in(LoginRequest(email=email, password=password, **more))
+        return await self.flows.login.log_in(LoginRequest(email=email, password=password, **more), ADDRESS)
 
     async def log_in(self, email: str = EMAIL, password: str = PASSWORD, **more: str) -> str:
         return (await self.open_session(email, password, **more)).access_token

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from authsvc.metrics import Metrics
+from authsvc.metrics import ConnectionMetrics, Metrics
 from authsvc.settings import Settings, environment_name
 from authsvc.web.errors import PROBLEM_TYPE, TITLES
 from authsvc.web.routes import ROWS
@@ -44,6 +44,7 @@ def test_every_problem_type_is_documented(code: str) -> None:
 def test_every_metric_is_documented() -> None:
     registry = CollectorRegistry()
     Metrics(registry)
+    ConnectionMetrics(registry)
     text = (DOCS / "operations.md").read_text()
     for family in registry.collect():
         assert f"`{family.name}" in text, family.name

@@ -91,7 +91,7 @@ def run_cli(
 def serving(database_url: str, log: Path, *options: str, **settings: str) -> Iterator[Service]:
     """`authsvc serve` on this database, ready when the block begins, ended by SIGTERM when it ends."""
     port, management_port = free_port(), free_port()
-    base = f"http://127.0.0.1:{port}"
+    base = f"{'https' if 'AUTHSVC_TLS_KEY' in settings else 'http'}://127.0.0.1:{port}"
     ours = {"AUTHSVC_DATABASE_URL": database_url, "AUTHSVC_ISSUER": base, "AUTHSVC_MASTER_KEY": MASTER_KEY}
     environ = clean_environment(**(ours | settings))
     ports = ["--port", str(port), "--management-port", str(management_port), "--drain-seconds", "0"]

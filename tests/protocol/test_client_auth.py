@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from urllib.parse import quote_plus, urlencode
 
@@ -151,10 +151,11 @@ def test_credentials_do_not_print_their_secret() -> None:
 
 # --- Checking them
 
+NOW = datetime(2026, 11, 2, tzinfo=UTC)
 CLIENT = Client(
     client_id="id",
     name="",
-    secret_digests=(sha256(b"old").digest(), sha256(b"new").digest()),
+    secret_digests=(sha256(b"new").digest(), sha256(b"old").digest()),
     auth_method=None,
     grant_types=frozenset(),
     scope=(),
@@ -164,12 +165,14 @@ CLIENT = Client(
     first_party=False,
     created_at=datetime(2026, 11, 1, tzinfo=UTC),
     disabled_at=None,
+    old_secret_expires_at=NOW + timedelta(seconds=1),
 )
 BASIC_CLIENT = replace(CLIENT, auth_method=AuthMethod.BASIC)
 POST_CLIENT = replace(CLIENT, auth_method=AuthMethod.POST)
 PUBLIC_CLIENT = replace(CLIENT, auth_method=AuthMethod.NONE, secret_digests=())
 
 BY_BASIC = ClientCredentials("id", "new", AuthMethod.BASIC)
+BY_OLD = ClientCredentials("id", "old", AuthMethod.BASIC)
 BY_POST = ClientCredentials("id", "new", AuthMethod.POST)
 BY_NAME = ClientCredentials("id", None, AuthMethod.NONE)
 
@@ -179,14 +182,14 @@ BY_NAME = ClientCredentials("id", None, AuthMethod.NONE)
     [
         pytest.param(CLIENT, BY_BASIC, id="CLA-04 basic, when both are allowed"),
         pytest.param(CLIENT, BY_POST, id="CLA-04 post, when both are allowed"),
-        pytest.param(CLIENT, replace(BY_BASIC, secret="old"), id="CLA-16 the older of two secrets"),
+        pytest.param(CLIENT, BY_OLD, id="CLA-16 the older of two secrets"),
         pytest.param(BASIC_CLIENT, BY_BASIC, id="CLA-04 basic"),
         pytest.param(POST_CLIENT, BY_POST, id="CLA-04 post"),
         pytest.param(PUBLIC_CLIENT, BY_NAME, id="CLA-08 a public client names itself"),
     ],
 )
 def test_a_client_is_who_it_proves_to_be(client: Client, credentials: ClientCredentials) -> None:
-    assert check_authentication(client, credentials) is client
+    assert check_authentication(client, credentials, NOW) is client
 
 
 REFUSED = [
@@ -209,7 +212,14 @@ REFUSED = [
     ("ATK-81 digest of nothing in the row", replace(CLIENT, secret_digests=(sha256(b"").digest(),)), BY_NAME),
     ("ATK-81 the same, empty", replace(CLIENT, secret_digests=(sha256(b"").digest(),)), replace(BY_POST, secret="")),
     ("ATK-81 empty digest in the row", replace(CLIENT, secret_digests=(b"",)), BY_BASIC),
-    ("ATK-81 rotated out", replace(CLIENT, secret_digests=CLIENT.secret_digests[:1]), BY_BASIC),
+    ("ATK-81 rotated out", replace(CLIENT, secret_digests=CLIENT.secret_digests[1:]), BY_BASIC),
+    ("CLA-16 the older one, its time over", replace(CLIENT, old_secret_expires_at=NOW), BY_OLD),
+    ("CLA-16 the older one, without a time", replace(CLIENT, old_secret_expires_at=None), BY_OLD),
+    (
+        "CLA-16 a third one",
+        replace(CLIENT, secret_digests=(sha256(b"1").digest(), sha256(b"2").digest(), sha256(b"old").digest())),
+        BY_OLD,
+    ),
     ("ATK-81 prefix", CLIENT, replace(BY_BASIC, secret="ne")),
     ("ATK-81 longer", CLIENT, replace(BY_BASIC, secret="new ")),
     ("ATK-81 the digest itself", CLIENT, replace(BY_BASIC, secret=sha256(b"new").hexdigest())),
@@ -220,7 +230,7 @@ REFUSED = [
 def test_every_failure_looks_the_same(client: Client | None, credentials: ClientCredentials) -> None:
     """CLA-07."""
     with pytest.raises(InvalidClient) as raised:
-        check_authentication(client, credentials)
+        check_authentication(client, credentials, NOW)
 
     assert raised.value.args == InvalidClient().args
     assert raised.value.__cause__ is None
@@ -242,7 +252,7 @@ def test_a_secret_is_compared_with_every_digest_and_at_least_once(
 
     monkeypatch.setattr("hmac.compare_digest", compare)
     try:
-        check_authentication(client, replace(BY_BASIC, secret="old"))
+        check_authentication(client, replace(BY_BASIC, secret="old"), NOW)
     except InvalidClient:
         assert client is not CLIENT
 

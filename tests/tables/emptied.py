@@ -13,6 +13,11 @@ _EMPTY = """
     DELETE FROM auth.signing_keys;
     DELETE FROM auth.token_blacklist;
     DELETE FROM auth.sealed_secrets;
+    DELETE FROM auth.jobs;
+    SET session_replication_role = replica;
+    DELETE FROM audit.security_events;
+    DELETE FROM audit.seals;
+    SET session_replication_role = origin;
     UPDATE auth.clients SET disabled_at = NULL WHERE disabled_at IS NOT NULL
 """
 

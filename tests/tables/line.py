@@ -1,4 +1,4 @@
-"""A way to PostgreSQL that can be held up and cut, as a network can: nothing is asked of the server for it."""
+"""A way to a store that can be held up and cut, as a network can: nothing is asked of the server for it."""
 
 import asyncio
 import shutil
@@ -14,12 +14,11 @@ _SOCKET = ".s.PGSQL.5432"
 class Line:
     """A socket of its own, behind which every byte goes to the server and back."""
 
-    def __init__(self, database_url: str, directory: Path) -> None:
-        (there,) = parse_qs(urlsplit(database_url).query)["host"]
-        self.there = database_url
-        self._there = f"{there}/{_SOCKET}"
-        self._here = directory / _SOCKET
-        self.url = urlsplit(database_url)._replace(query=f"host={quote(str(directory))}").geturl()
+    def __init__(self, there: str, url: str, there_socket: str, socket: Path) -> None:
+        self.there = there
+        self.url = url
+        self._there = there_socket
+        self._here = socket
         self._flows = asyncio.Event()
         self._flows.set()
         self._server: asyncio.Server | None = None
@@ -70,8 +69,26 @@ class Line:
 
 @asynccontextmanager
 async def line_to(database_url: str) -> AsyncIterator[Line]:
+    """A line to PostgreSQL."""
     directory = Path(tempfile.mkdtemp(prefix="authsvc-line-"))
-    line = Line(database_url, directory)
+    (there,) = parse_qs(urlsplit(database_url).query)["host"]
+    url = urlsplit(database_url)._replace(query=f"host={quote(str(directory))}").geturl()
+    async with _laid(Line(database_url, url, f"{there}/{_SOCKET}", directory / _SOCKET), directory) as line:
+        yield line
+
+
+@asynccontextmanager
+async def redis_line_to(redis_url: str) -> AsyncIterator[Line]:
+    """A line to Redis."""
+    directory = Path(tempfile.mkdtemp(prefix="authsvc-line-"))
+    socket = directory / "redis"
+    line = Line(redis_url, f"unix://{socket}", urlsplit(redis_url).path, socket)
+    async with _laid(line, directory):
+        yield line
+
+
+@asynccontextmanager
+async def _laid(line: Line, directory: Path) -> AsyncIterator[Line]:
     await line.restore()
     try:
         yield line

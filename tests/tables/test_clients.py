@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import asyncpg
 import pytest
@@ -27,6 +27,8 @@ async def test_a_client_comes_back_as_it_went_in(
         audiences=("https://z.example", "https://a.example"),
         serves=frozenset({"https://1.example", "https://2.example"}),
         disabled_at=NOW,
+        secret_created_at=NOW,
+        old_secret_expires_at=LATER,
     )
     await clients.insert_client(db, client)
     assert await clients.find_client(db, client.client_id) == client
@@ -125,14 +127,69 @@ async def test_a_client_is_disabled_and_enabled(db: Database) -> None:
     assert not await clients.update_disabled(db, "cli_nobody", NOW)
 
 
-async def test_the_secrets_of_one_client_are_replaced(db: Database) -> None:
+async def test_a_new_secret_stands_before_the_one_that_goes_on_and_a_third_is_gone(db: Database) -> None:  # CLA-16
+    client, other, public = a_client(), a_client(), a_client(secret_digests=())
+    for each in (client, other, public):
+        await clients.insert_client(db, each)
+    first = client.secret_digests[0]
+
+    async def rotate(client_id: str, digest: bytes, old_expires_at: datetime | None) -> bool:
+        return await clients.rotate_secret(db, client_id, digest, now=NOW, old_expires_at=old_expires_at)
+
+    for digest, old_expires_at, expected in [
+        (b"second", LATER, (b"second", first)),
+        (b"third", LATER, (b"third", b"second")),
+        (b"fourth", None, (b"fourth",)),
+        (b"fifth", LATER, (b"fifth", b"fourth")),
+    ]:
+        assert await rotate(client.client_id, digest, old_expires_at)
+        assert await clients.find_client(db, client.client_id) == replace(
+            client, secret_digests=expected, secret_created_at=NOW, old_secret_expires_at=old_expires_at
+        )
+    assert await clients.find_client(db, other.client_id) == other
+    for stranger in ("cli_nobody", public.client_id):
+        assert not await rotate(stranger, b"new", LATER)
+        assert not await clients.drop_old_secret(db, stranger)
+    assert await clients.find_client(db, public.client_id) == public
+
+    for _ in range(2):
+        assert await clients.drop_old_secret(db, client.client_id)
+        assert await clients.find_client(db, client.client_id) == replace(
+            client, secret_digests=(b"fifth",), secret_created_at=NOW
+        )
+
+
+async def test_of_secrets_made_at_once_the_last_two_are_left(db: Database) -> None:
+    client = a_client()
+    await clients.insert_client(db, client)
+    made = [b"%d" % number for number in range(20)]
+    await asyncio.gather(
+        *(clients.rotate_secret(db, client.client_id, each, now=NOW, old_expires_at=LATER) for each in made)
+    )
+    found = await clients.find_client(db, client.client_id)
+    assert found is not None
+    assert len(set(found.secret_digests)) == 2
+    assert set(found.secret_digests) <= set(made)
+
+
+async def test_what_an_operator_may_change_is_replaced_and_the_rest_stays(db: Database) -> None:
     client, other = a_client(), a_client()
     await clients.insert_client(db, client)
     await clients.insert_client(db, other)
-    assert await clients.update_secrets(db, client.client_id, (b"new" * 10,))
-    assert await clients.find_client(db, client.client_id) == replace(client, secret_digests=(b"new" * 10,))
+    changed = replace(
+        client,
+        name="another name",
+        auth_method=AuthMethod.POST,
+        grant_types=frozenset({GrantType.REFRESH_TOKEN}),
+        scope=("admin",),
+        audiences=(),
+        serves=frozenset({"https://new.example"}),
+        introspection=IntrospectionRight.ANY,
+        first_party=False,
+    )
+    await clients.update_client(db, replace(changed, secret_digests=(b"unasked",), disabled_at=NOW))
+    assert await clients.find_client(db, client.client_id) == changed
     assert await clients.find_client(db, other.client_id) == other
-    assert not await clients.update_secrets(db, "cli_nobody", (b"new",))
 
 
 async def test_a_deleted_client_takes_its_sessions_along(db: Database) -> None:

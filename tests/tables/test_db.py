@@ -268,6 +268,22 @@ async def test_a_pool_that_is_exhausted_cannot_be_asked(database_url: str) -> No
         await check_works(db)
 
 
+async def test_the_wait_for_a_connection_is_measured(database_url: str) -> None:  # PRO-09
+    waited: list[float] = []
+    held = 0.2
+    db = Database(database_url, size=1, timeout=5, name="test", on_wait=waited.append)
+    await db.open()
+    try:
+        await db.fetchval("SELECT 1")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(db.execute(f"SELECT pg_sleep({held})"))
+            group.create_task(db.fetchval("SELECT 1"))
+    finally:
+        await db.close()
+    assert len(waited) == 3
+    assert max(waited) >= held > min(waited)
+
+
 async def test_a_role_that_has_all_its_connections_cannot_be_asked(database_url: str, db: Database) -> None:  # FLT-37
     parts = urlsplit(database_url)
     await db.execute("CREATE ROLE limited LOGIN CONNECTION LIMIT 1")

@@ -29,10 +29,26 @@ async def test_the_two_times_of_one_key_are_set(db: Database) -> None:
     key, other = a_key(kid="a"), a_key(kid="b")
     await signing_keys.insert_key(db, key)
     await signing_keys.insert_key(db, other)
-    await signing_keys.update_signs_from(db, "a", NOW)
-    await signing_keys.update_verifies_until(db, "a", LATER)
-    await signing_keys.update_signs_from(db, "nobody", NOW)
+    await signing_keys.update_times(db, "a", signs_from=NOW, verifies_until=LATER)
+    await signing_keys.update_times(db, "nobody", signs_from=NOW, verifies_until=LATER)
     assert await signing_keys.list_keys(db) == [replace(key, signs_from=NOW, verifies_until=LATER), other]
+
+
+async def test_one_key_is_sealed_anew(db: Database) -> None:
+    key, other = a_key(kid="a"), a_key(kid="b")
+    await signing_keys.insert_key(db, key)
+    await signing_keys.insert_key(db, other)
+    await signing_keys.update_sealed(db, "a", sealed_private=b"anew", master_key_id="another")
+    assert await signing_keys.list_keys(db) == [replace(key, sealed_private=b"anew", master_key_id="another"), other]
+
+
+async def test_keys_that_are_gone_are_purged_and_no_others(db: Database) -> None:
+    kept = [a_key(), a_key(verifies_until=NOW), a_key(verifies_until=LATER)]
+    gone = [a_key(verifies_until=NOW - timedelta(seconds=n)) for n in (1, 2, 3)]
+    for key in [*gone, *kept]:
+        await signing_keys.insert_key(db, key)
+    assert [await signing_keys.purge_keys(db, NOW, 2) for _ in range(3)] == [2, 1, 0]
+    assert {key.kid for key in await signing_keys.list_keys(db)} == {key.kid for key in kept}
 
 
 async def test_a_key_is_deleted_once(db: Database) -> None:

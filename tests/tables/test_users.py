@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from authsvc.errors import Unavailable
+from authsvc.models import User
 from authsvc.tables import users
 from authsvc.tables.db import Database
 from tests.tables.rows import HASH, LATER, NOW, a_user, database_on, insert_pair, open_session, until_somebody_waits
@@ -54,6 +55,21 @@ async def test_of_twenty_users_inserted_at_once_under_one_address_one_is_there(d
         assert inserted.count(True) == 1
         assert await users.find_user_by_email(db, "ada@example.com") == asked[inserted.index(True)]
         assert await db.fetchval("SELECT count(*) FROM auth.users") == 1
+
+
+async def test_users_are_listed_a_page_at_a_time(db: Database) -> None:
+    assert await users.list_users(db, after="", limit=10) == []
+    made = [a_user(sub=f"usr_{letter}") for letter in "cadbe"]
+    for user in made:
+        await users.insert_user(db, user)
+    expected = sorted(made, key=lambda user: user.sub)
+    assert await users.list_users(db, after="", limit=10) == expected
+    for size in (1, 2, 5):
+        pages: list[User] = []
+        while page := await users.list_users(db, after=pages[-1].sub if pages else "", limit=size):
+            assert len(page) <= size
+            pages += page
+        assert pages == expected
 
 
 async def test_an_address_that_is_taken_changes_nothing_about_who_has_it(db: Database) -> None:

@@ -76,6 +76,8 @@ def test_the_statuses_are_those_of_the_rfcs() -> None:  # oauth-core.md section 
         "AuthsvcError": 500,
         "ConfigurationError": 500,
         "Unavailable": 503,
+        "TooManyAttempts": 429,
+        "CacheAway": 500,
         "OAuthError": 400,
         "InvalidRequest": 400,
         "InvalidClient": 401,

@@ -1,0 +1,76 @@
+"""The purge: rows whose time is over go, a few at a time.
+
+How long each kind is kept, and why no later question can miss it:
+
+- A mark is over when it has expired: whatever it could kill has expired before it (`protocol/revocation.py`). It is
+  kept for a day more, for the clocks of two nodes may differ.
+- A grant or a session that has ended or expired refuses its refresh tokens, used ones too, exactly as one that is not
+  there: reuse matters only in a family that lives. But a refresh token of a family that is over still names it to
+  whoever wants the access tokens dead that came of it, and the longest of those lives for an hour. A week is far more.
+- A killed signing key has no row. One that verifies nothing any more is kept for a day, for the clocks.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from authsvc.clock import Clock
+from authsvc.logs import get_logger
+from authsvc.metrics import Metrics
+from authsvc.tables import grants, revocations, sessions, signing_keys
+from authsvc.tables.db import Database, Queries, read_clock
+
+BATCH = 1_000
+"""Rows in one statement: they stay locked until it ends, and nobody waits longer than that."""
+PAUSE_SECONDS = 0.05
+"""Between two statements, for PostgreSQL to do what it is there for."""
+MOST_BATCHES = 200
+"""In one run, of one table. What is left over waits for the next run."""
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """What goes from one table, and how long it stays when its time is over."""
+
+    table: str
+    keep: timedelta
+    delete: Callable[[Queries, datetime, int], Awaitable[int]]
+    """Deletes what was over before that, so many rows at the most. How many there were."""
+
+
+PURGES = (
+    Purge("token_blacklist", timedelta(days=1), revocations.purge_marks),
+    Purge("grants", timedelta(days=7), grants.purge_grants),
+    Purge("sessions", timedelta(days=7), sessions.purge_sessions),
+    Purge("signing_keys", timedelta(days=1), signing_keys.purge_keys),
+)
+
+
+class Housekeeping:
+    def __init__(self, db: Database, clock: Clock, metrics: Metrics) -> None:
+        self._db = db
+        self._clock = clock
+        self._metrics = metrics
+
+    async def purge(self) -> None:
+        """Delete what is over, by the clock that is behind: this one's or PostgreSQL's. May be stopped at any point,
+        and may run twice at once.
+
+        Raises:
+            Unavailable: PostgreSQL cannot be asked. What has been deleted is deleted.
+        """
+        now = min(self._clock.now(), await read_clock(self._db))
+        for each in PURGES:
+            rows = 0
+            for _ in range(MOST_BATCHES):
+                batch = await each.delete(self._db, now - each.keep, BATCH)
+                self._metrics.purged_rows[each.table].inc(batch)
+                rows += batch
+                if batch < BATCH:
+                    break
+                await asyncio.sleep(PAUSE_SECONDS)
+            if rows:
+                log.info("purged", table=each.table, rows=rows)
