@@ -20,6 +20,10 @@ class Clock(Protocol):
         """Seconds on a clock that never jumps: what ages and deadlines are measured by."""
         ...
 
+    def boottime(self) -> float:
+        """As `monotonic`, and goes on while the machine sleeps: what leases are measured by."""
+        ...
+
 
 class SystemClock:
     """The machine's own clocks."""
@@ -32,3 +36,6 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def boottime(self) -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -20,9 +20,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from uvicorn.importer import import_from_string
 
-from authsvc import metrics
 from authsvc.admission import Guard, Limits
 from authsvc.child import Server, pipe, spawn
+from authsvc.exposition import exposition, stay_out
 from authsvc.guard import guarded
 from authsvc.logs import get_logger, uvicorn_config
 from authsvc.settings import Settings
@@ -138,7 +138,7 @@ class Answers:
         return app
 
     def _metrics(self, request: Request) -> Response:
-        body, content_type = metrics.exposition(self._metrics_dir, request.headers.get("accept", ""))
+        body, content_type = exposition(self._metrics_dir, request.headers.get("accept", ""))
         return Response(body, headers={"content-type": content_type})
 
     async def _livez(self, _: Request) -> Response:
@@ -163,7 +163,7 @@ class Answers:
 
 def run(listener: socket, told: Connection, probe: str, settings: Settings, metrics_dir: str) -> None:
     """Serve until SIGTERM. `probe` is where to import the `OpenProbe` from."""
-    metrics.stay_out()
+    stay_out()
     readiness = Readiness()
     answers = Answers(readiness, metrics_dir)
     config = uvicorn.Config(

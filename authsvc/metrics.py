@@ -3,25 +3,19 @@
 Labels come from closed sets only: whoever asks for a value outside its set gets a KeyError, or, where the value comes
 from outside, `_OTHER`. What is known beforehand exists at 0 from the start (PRO-04, PRO-07).
 
-Several processes share one set of numbers through files: with `PROMETHEUS_MULTIPROC_DIR` set before this module is
-imported, each writes files of its own there, and `exposition` adds them up. Such a process is spawned, never forked.
+How several processes share one set of numbers stands in `exposition.py`.
 """
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from pathlib import Path
-from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import Metric
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from authsvc import __version__
-from authsvc.models import GrantType, Limiter
+from authsvc.exposition import share_cheaply
+from authsvc.models import CacheState, GrantType, Limiter
 
 OTHER = "_OTHER"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -43,17 +37,21 @@ TOKEN_OUTCOMES = (
 INTROSPECTION_OUTCOMES = ("active", "inactive", "error")
 AUDIT_WAYS = ("recorded", "observed", "dropped")
 REVOCATION_KINDS = ("token", "session", "grant", "user", "client", "key", "everything")
-TASKS = ("rotate_signing_keys", "forget_audit_events", "purge")
+TASKS = ("rotate_signing_keys", "release_canary", "forget_audit_events", "purge")
 TASK_OUTCOMES = ("success", "failure")
 PURGED_TABLES = ("token_blacklist", "grants", "sessions", "signing_keys")
 REFUSALS = ("full", "address")
 LOGIN_METHODS = ("password",)
 LOGIN_OUTCOMES = ("success", "failure", "limited", "shed")
-REDIS_OPS = ("spend_attempts", "give_back_attempts")
+REDIS_OPS = ("spend_attempts", "give_back_attempts", "rev_get", "rev_put", "rev_warm")
+CANARY_OUTCOMES = ("seen", "missed")
+MARK_PATHS = ("redis", "postgresql", "doubt")
 
 _REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 _HASH_BUCKETS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
 _WAIT_BUCKETS = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
+_VISIBLE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 6.5, 10.0)
+_WARM_UP_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 
@@ -71,7 +69,7 @@ class Metrics:
     """The metrics of one process. To be made once per registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        _share_cheaply()
+        share_cheaply()
         counter = partial(Counter, registry=registry)
         histogram = partial(Histogram, registry=registry)
         # The sum over the workers that live: what a dead one held is gone.
@@ -177,6 +175,34 @@ class Metrics:
 
         redis_errors = counter("authsvc_redis_errors", "Times Redis did not answer, or with an error.", ["op"])
         self.redis_errors = _by_value(redis_errors, REDIS_OPS)
+        questions = counter(
+            "authsvc_mark_questions",
+            "Questions for marks, by who answered; `doubt`: Redis was asked, and PostgreSQL had to answer.",
+            ["path"],
+        )
+        self.mark_questions = _by_value(questions, MARK_PATHS)
+        self.revocation_visible = histogram(
+            "authsvc_revocation_visible_seconds",
+            "Time until a revocation is dead on every worker, tried every few seconds with one that nobody needs.",
+            buckets=_VISIBLE_BUCKETS,
+        )
+        canaries = counter(
+            "authsvc_revocation_canaries",
+            "Times a worker looked for such a revocation; `missed` must not happen.",
+            ["outcome"],
+        )
+        self.canaries = _by_value(canaries, CANARY_OUTCOMES)
+        self.cache_fences = counter("authsvc_cache_fences", "Times Redis was put out of use, to be filled anew.")
+        self.cache_warm_up = histogram(
+            "authsvc_cache_warm_up_seconds", "Time to fill Redis with every mark.", buckets=_WARM_UP_BUCKETS
+        )
+        self._cache_state = Gauge(
+            "authsvc_cache_state",
+            "1 for the state that Redis is in, by PostgreSQL: R trusted, W being filled, G out of use.",
+            ["state"],
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
         self.redis_breaker_open = gauge(
             "authsvc_redis_breaker_open", "Workers that do without Redis until it answers again."
         )
@@ -220,6 +246,11 @@ class Metrics:
             self._key_not_after.labels(*labels).set(not_after)
         self._keys_seen.update(newest)
 
+    def cache_mode(self, state: str) -> None:
+        """Show the state that the cache is in now."""
+        for each in CacheState:
+            self._cache_state.labels(each).set(each == state)
+
     def db_pool(self, pool: str) -> PoolMetrics:
         """The metrics of one pool, at 0. To be kept by who asks; the names are the code's own."""
         return PoolMetrics(
@@ -234,7 +265,7 @@ class ConnectionMetrics:
     """What a worker counts before there is a request. To be made once per registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        _share_cheaply()
+        share_cheaply()
         refused = Counter(
             "authsvc_connections_refused",
             "Connections turned away; `full`: the worker holds no more, `address`: no more from that address.",
@@ -251,76 +282,3 @@ def _by_value(counter: Counter, known: Iterable[str]) -> Mapping[str, Counter]:
 
 def _by_pair(counter: Counter, first: Collection[str], second: Collection[str]) -> Mapping[tuple[str, str], Counter]:
     return {pair: counter.labels(*pair) for pair in product(first, second)}
-
-
-# --- Several processes
-
-
-class _SharedValue:
-    """Mixed into the library's value that lives in a memory-mapped file: the same file, the same promises, and a
-    quarter of the cost.
-
-    The library takes a lock, asks for the process id and packs bytes at each increment, and one introspection is five
-    increments. Here an increment is one addition in the mapped memory. It needs no lock: CPython changes threads at
-    calls and at loops, and there is neither between the reading and the writing. A mapping that the library has since
-    replaced by a longer one shows the same pages of the same file.
-    """
-
-    _file: Any
-    _key: str
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._cells = memoryview(self._file._m).cast("d")
-        self._at = self._file._positions[self._key] // self._cells.itemsize
-
-    def inc(self, amount: float) -> None:
-        self._cells[self._at] += amount
-
-    def set(self, value: float, timestamp: float | None = None) -> None:
-        self._cells[self._at] = value
-        self._cells[self._at + 1] = timestamp or 0.0
-
-    def get(self) -> float:
-        return float(self._cells[self._at])
-
-
-def _share_cheaply() -> None:
-    """Put `_SharedValue` in front of the library's own, where there are files at all."""
-    library = values.ValueClass
-    if library._multiprocess and not issubclass(library, _SharedValue):
-        values.ValueClass = type("SharedValue", (_SharedValue, library), {})
-
-
-def stay_out() -> None:
-    """Nothing that this process counts from now on is shared: it looks at the others only."""
-    values.ValueClass = values.MutexValue
-
-
-def exposition(directory: str, accept: str = "") -> tuple[bytes, str]:
-    """The sums over all processes that write to `directory`, and their content type (PRO-08)."""
-    try:
-        encode, content_type = choose_encoder(accept)
-    except (TypeError, ValueError):  # the library trips over a version that is no number
-        encode, content_type = choose_encoder("")
-    registry = CollectorRegistry()
-    registry.register(_Files(Path(directory)))
-    return encode(registry), content_type
-
-
-class _Files(Collector):
-    """The library's sums, without the files that a process has just made, or left, empty: they stop it."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    def collect(self) -> Iterable[Metric]:
-        files = [str(file) for file in self._directory.glob("*.db") if _size(file)]
-        return MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call,no-any-return]
-
-
-def _size(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except FileNotFoundError:  # the gauges of a process that has just died
-        return 0

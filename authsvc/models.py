@@ -225,3 +225,26 @@ class AuditFilter:
     sub: str | None = None
     client_id: str | None = None
     address: str | None = None
+
+
+class CacheState(StrEnum):
+    """Whether Redis may be asked for marks."""
+
+    TRUSTED = "R"
+    WARMING = "W"
+    POSTGRESQL = "G"
+
+
+@dataclass(frozen=True, slots=True)
+class CacheMode:
+    """The row of `auth.cache_mode`."""
+
+    state: CacheState
+    epoch: int
+    nonce: str
+    settled: bool
+    changed_at: datetime
+    warm_not_before: datetime
+    setbacks: int
+    deployment: str
+    lease_seconds: float

@@ -10,6 +10,7 @@ from importlib.resources import files
 from authsvc.adapters.hasher import HashCost, Hasher
 from authsvc.caches.attempts import SharedAttempts
 from authsvc.caches.redis import Cache
+from authsvc.caches.revocations import RevocationCache
 from authsvc.clock import Clock, SystemClock
 from authsvc.entropy import Entropy, SystemEntropy
 from authsvc.errors import ConfigurationError, Unavailable
@@ -18,6 +19,7 @@ from authsvc.flows.access import Access
 from authsvc.flows.account import Account
 from authsvc.flows.audit import Audit
 from authsvc.flows.audit_trail import AuditTrail
+from authsvc.flows.canary import Canary
 from authsvc.flows.client_auth import ClientAuth
 from authsvc.flows.client_copies import ClientCopies
 from authsvc.flows.client_credentials import ClientCredentialsGrant
@@ -30,11 +32,14 @@ from authsvc.flows.housekeeping import Housekeeping
 from authsvc.flows.introspection import Introspection
 from authsvc.flows.issuance import Issuance
 from authsvc.flows.keys import SigningKeys
+from authsvc.flows.lease import Lease
 from authsvc.flows.limits import Limits
 from authsvc.flows.local_attempts import LocalAttempts
 from authsvc.flows.login import Login, SessionTokens
+from authsvc.flows.mark_reader import MarkReader
 from authsvc.flows.master_key import MasterKeyExchange
 from authsvc.flows.passwords import Passwords
+from authsvc.flows.publication import Publication
 from authsvc.flows.recognition import Recognition
 from authsvc.flows.refresh_token import RefreshTokenGrant
 from authsvc.flows.registration import Registration
@@ -42,11 +47,12 @@ from authsvc.flows.revocation import Revocation
 from authsvc.flows.revocations import Revocations
 from authsvc.flows.sealed_secrets import SealedSecret
 from authsvc.flows.users import Users
+from authsvc.flows.warm_up import WarmUp
 from authsvc.jobs.runner import Periodic
 from authsvc.jobs.schedule import jobs_of
 from authsvc.metrics import Metrics
 from authsvc.migrate import pending
-from authsvc.models import GrantType, Limiter
+from authsvc.models import CacheState, GrantType, Limiter
 from authsvc.protocol.audit import Event
 from authsvc.protocol.limits import Limit
 from authsvc.protocol.master_key import MasterKey
@@ -56,12 +62,16 @@ from authsvc.protocol.rotation import Policy
 from authsvc.settings import Settings
 from authsvc.tables import revocations as revocations_table
 from authsvc.tables import signing_keys
+from authsvc.tables.cache_mode import get_mode
 from authsvc.tables.db import Database
 
 AUDIT_SEAL_SECONDS = 5.0
 JOB_SECONDS = 10.0
 """How often a worker looks whether a job is due that nobody else does."""
+CANARY_SECONDS = 1.0
 KEY_REFRESH_SECONDS = 1.0
+LEASE_SECONDS = 1.0
+WARM_UP_SECONDS = 1.0
 POOL_SAMPLE_SECONDS = 5.0
 
 
@@ -101,15 +111,25 @@ async def open_flows(
                 on_unavailable=metrics.db_pool(name).errors.inc, on_wait=metrics.db_pool(name).wait.observe,
             )
             for name, size in (
-                ("main", settings.database_pool), ("introspection", settings.introspection_pool), ("jobs", 2)
+                ("main", settings.database_pool), ("introspection", settings.introspection_pool + 1), ("jobs", 4)
             )
         )  # fmt: skip
         for database in (db, marks_db, jobs_db):
             await database.open()
             stack.push_async_callback(database.close)
 
+        cache = None if settings.redis_url is None else Cache(settings.redis_url, clock, metrics)
+        marks_cache = None
+        if cache is not None:
+            stack.push_async_callback(cache.close)
+            marks_cache = RevocationCache(cache)
+        lease = Lease(marks_db, clock, metrics, has_redis=marks_cache is not None)
+        publication = Publication(db, marks_cache, lease, clock, metrics)
+        reader = MarkReader(
+            lambda marks: revocations_table.find_generations(marks_db, marks), marks_cache, lease, metrics
+        )
         coalescer = Coalescer(
-            lambda marks: revocations_table.find_generations(marks_db, marks),
+            reader.find,
             in_flight=settings.introspection_pool,
             timeout=timeout,
             observe=metrics.introspection_batch_size.observe,
@@ -118,7 +138,7 @@ async def open_flows(
         audit = Audit(db, clock, metrics)
         audit.open()
         stack.push_async_callback(audit.close)
-        revocations = Revocations(db, clock, coalescer, audit, metrics)
+        revocations = Revocations(db, clock, coalescer, publication, audit, metrics)
 
         keys = SigningKeys(
             db, revocations, audit, clock, entropy, metrics,
@@ -136,11 +156,7 @@ async def open_flows(
         passwords = Passwords(db, hasher, _peppers(settings), _password_rules(settings))
 
         copies = ClientCopies(db, clock)
-        shared = None
-        if settings.redis_url is not None:
-            cache = Cache(settings.redis_url, clock, metrics)
-            stack.push_async_callback(cache.close)
-            shared = SharedAttempts(cache)
+        shared = None if cache is None else SharedAttempts(cache)
         limits = Limits(_allowed(settings), shared, LocalAttempts(clock), audit, metrics)
         client_auth = ClientAuth(copies, limits, audit, clock)
         recognition = Recognition(keys, revocations, clock, issuer=settings.issuer, capacity=settings.token_cache)
@@ -188,14 +204,21 @@ async def open_flows(
             clients=Clients(db, revocations, audit, clock, entropy),
             audit_trail=audit_trail,
             master_key=MasterKeyExchange(db, audit, entropy, master_key=master_key),
-            housekeeping=Housekeeping(jobs_db, clock, metrics),
+            canary=Canary(db, publication, revocations, clock, entropy, metrics),
+            housekeeping=Housekeeping(jobs_db, publication, clock, metrics),
         )  # fmt: skip
         refreshers = [
             Periodic("read the signing keys", KEY_REFRESH_SECONDS, keys.refresh),
+            Periodic("look for the canary", CANARY_SECONDS, flows.canary.look),
+            Periodic("renew the lease", LEASE_SECONDS, lease.renew),
             Periodic("sample the pools", POOL_SAMPLE_SECONDS, _pool_sampler(metrics, db, marks_db, jobs_db)),
         ]
         election = Election(jobs_db, clock, metrics)
+        warm_up = None
+        if marks_cache is not None:
+            warm_up = WarmUp(jobs_db, marks_cache, publication, clock, entropy, metrics)
         jobs = [
+            *([] if warm_up is None else [Periodic("fill Redis", WARM_UP_SECONDS, warm_up.run)]),
             Periodic("seal the audit log", AUDIT_SEAL_SECONDS, audit_trail.seal),
             *(
                 # Not at once: a service that dies as it starts does not begin with the jobs each time.
@@ -279,6 +302,8 @@ async def open_readiness(settings: Settings) -> AsyncIterator[Callable[[], Await
                 return [f"{len(missing)} migrations are not applied"]
             if not await signing_keys.list_keys(database):
                 return ["there is no signing key yet"]
+            if settings.redis_url is None and (await get_mode(database)).state is not CacheState.POSTGRESQL:
+                return ["other nodes use Redis, and AUTHSVC_REDIS_URL is not set here"]
         except Unavailable:
             return ["PostgreSQL cannot be asked"]
         except ConfigurationError as error:

@@ -51,6 +51,9 @@ class FakeClock:
     def monotonic(self) -> float:
         return self.elapsed
 
+    def boottime(self) -> float:
+        return self.elapsed
+
     def advance(self, seconds: float) -> None:
         self.at += timedelta(seconds=seconds)
         self.elapsed += seconds

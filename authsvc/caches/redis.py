@@ -47,20 +47,21 @@ class Cache:
         self._errors = metrics.redis_errors
         self._is_open = metrics.redis_breaker_open
 
-    async def call(self, op: str, ask: Callable[[], Awaitable[Result]]) -> Result:
-        """What `ask`, which uses `client`, is answered. `op` is what it is counted as where it fails.
+    async def call(self, op: str, ask: Callable[[], Awaitable[Result]], *, seconds: float | None = None) -> Result:
+        """What `ask`, which uses `client`, is answered within `seconds`. `op` is what it is counted as where it fails.
 
         Raises:
             CacheAway: no answer in time, an error for an answer, or not asked: because that has been so for a while, or
                 because too many others want to.
         """
         is_asked = False
+        seconds = TIMEOUT_SECONDS if seconds is None else seconds
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS) as patience, self._turns:
+            async with asyncio.timeout(seconds) as patience, self._turns:
                 if not self._breaker.admits():
                     raise CacheAway
                 # A crowd is no fault of Redis: what it is given begins with the question.
-                patience.reschedule(asyncio.get_running_loop().time() + TIMEOUT_SECONDS)
+                patience.reschedule(asyncio.get_running_loop().time() + seconds)
                 is_asked = True
                 answer = await ask()
         except (RedisError, OSError, TimeoutError) as error:

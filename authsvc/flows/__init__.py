@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from authsvc.flows.access import Access
 from authsvc.flows.account import Account
 from authsvc.flows.audit_trail import AuditTrail
+from authsvc.flows.canary import Canary
 from authsvc.flows.clients import Clients
 from authsvc.flows.exchange import Exchange
 from authsvc.flows.housekeeping import Housekeeping
@@ -50,3 +51,5 @@ class Flows:
     """Seal everything with the new one."""
     housekeeping: Housekeeping
     """Delete what is over."""
+    canary: Canary
+    """Does everybody see what is revoked?"""

@@ -11,11 +11,12 @@ How long each kind is kept, and why no later question can miss it:
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from authsvc.clock import Clock
+from authsvc.flows.publication import Publication
 from authsvc.logs import get_logger
 from authsvc.metrics import Metrics
 from authsvc.tables import grants, revocations, sessions, signing_keys
@@ -37,8 +38,8 @@ class Purge:
 
     table: str
     keep: timedelta
-    delete: Callable[[Queries, datetime, int], Awaitable[int]]
-    """Deletes what was over before that, so many rows at the most. How many there were."""
+    delete: Callable[[Queries, datetime, int], Awaitable[int | Mapping[str, int]]]
+    """Deletes what was over before that, so many rows at the most. How many there were; of marks, which."""
 
 
 PURGES = (
@@ -50,8 +51,9 @@ PURGES = (
 
 
 class Housekeeping:
-    def __init__(self, db: Database, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, db: Database, publication: Publication, clock: Clock, metrics: Metrics) -> None:
         self._db = db
+        self._publication = publication
         self._clock = clock
         self._metrics = metrics
 
@@ -66,7 +68,10 @@ class Housekeeping:
         for each in PURGES:
             rows = 0
             for _ in range(MOST_BATCHES):
-                batch = await each.delete(self._db, now - each.keep, BATCH)
+                gone = await each.delete(self._db, now - each.keep, BATCH)
+                if not isinstance(gone, int):
+                    await self._publication.forget(gone)
+                batch = gone if isinstance(gone, int) else len(gone)
                 self._metrics.purged_rows[each.table].inc(batch)
                 rows += batch
                 if batch < BATCH:

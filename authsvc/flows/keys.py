@@ -30,6 +30,10 @@ MAX_RING_AGE = 3.0
 """Seconds. Of a ring that is older, the worker cannot say that it knows every key that signs. Less than the settling of
 `protocol/rotation.py`, for the clocks of two nodes differ a little."""
 
+LINGERING = 60.0
+"""Seconds for which a killed key is recognised still. Its mark makes every token of it inactive; and who revokes one of
+them meanwhile is heard, though another worker may not have been told of the mark yet."""
+
 log = get_logger(__name__)
 
 
@@ -79,6 +83,8 @@ class SigningKeys:
         self._ring: KeyRing | None = None
         self._signers: dict[str, Signer] = {}
         self._verifiers: dict[str, Verifier] = {}
+        self._left: dict[str, float] = {}
+        """Since when a key that is still recognised is gone."""
 
     @property
     def ring(self) -> KeyRing:
@@ -221,13 +227,13 @@ class SigningKeys:
 
     def _adopt(self, keys: list[SigningKey], read_at: float) -> None:
         now = self._clock.now()
-        keys = list(rules.published(keys, now))
+        rows, keys = keys, list(rules.published(keys, now))
         if self._ring is None:  # a key that cannot be opened is noticed at the start, and not when it is to sign
             for key in keys:
                 if key.verifies_until is None:
                     self._open(key)
         signing = rules.signer_of(keys, self._policy.algorithm, now)
-        self._verifiers = {k.kid: self._verifiers.get(k.kid) or Verifier.from_jwk(k.public_jwk) for k in keys}
+        self._verifiers = self._recognised(keys, {row.kid for row in rows}, read_at)
         self._signers = {key.kid: self._signers.get(key.kid) or self._open(key) for key in (signing,) if key}
         jwks = msgspec.json.encode(rules.build_jwks(keys), order="deterministic")
         self._ring = KeyRing(
@@ -246,6 +252,13 @@ class SigningKeys:
             )
             for key in keys
         )
+
+    def _recognised(self, keys: list[SigningKey], rows: set[str], read_at: float) -> dict[str, Verifier]:
+        """Those that are published, and those that have lost their row but lately."""
+        listed = {k.kid: self._verifiers.get(k.kid) or Verifier.from_jwk(k.public_jwk) for k in keys}
+        left = {kid: self._left.get(kid, read_at) for kid in self._verifiers.keys() - rows}
+        self._left = {kid: since for kid, since in left.items() if read_at - since < LINGERING}
+        return listed | {kid: self._verifiers[kid] for kid in self._left}
 
     def _open(self, key: SigningKey) -> Signer:
         return Signer.from_private_bytes(key.kid, self._master_key.open(key.kid, key.sealed_private, key.master_key_id))

@@ -1,5 +1,6 @@
 """The marks: what is asked before a token is believed, and the one door through which they are set."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -7,6 +8,7 @@ from datetime import datetime
 from authsvc.clock import Clock
 from authsvc.flows.audit import Audit
 from authsvc.flows.coalescer import Coalescer
+from authsvc.flows.publication import Publication
 from authsvc.metrics import Metrics
 from authsvc.models import AuditEvent
 from authsvc.protocol import revocation as rules
@@ -23,6 +25,8 @@ class Revoking:
         self.tx = tx
         self.now = now
         self.kinds: list[str] = []
+        self.marks: dict[str, int] = {}
+        """What was set, and to which number."""
         self.events: list[AuditEvent] = []
         self._audit = audit
 
@@ -41,22 +45,22 @@ class Revoking:
     async def token(
         self, jti: str, expires_at: datetime, *, sub: str | None = None, client_id: str | None = None
     ) -> None:
-        await revocations.insert_mark(self.tx, rules.token_mark(jti), now=self.now, expires_at=expires_at)
+        await self._present(rules.token_mark(jti), expires_at)
         self._revoked("token", sub=sub, client_id=client_id, jti=jti)
 
     async def session(self, sid: str, *, sub: str | None = None) -> None:
         await sessions.end_session(self.tx, sid, self.now)
-        await self._present(rules.session_mark(sid))
+        await self._present(rules.session_mark(sid), rules.presence_expiry(self.now))
         self.kinds.append("session")
         self.note(Event.SESSION_LOGOUT, sub=sub, sid=sid)
 
     async def grant(self, grant_id: str, *, sub: str | None = None, client_id: str | None = None) -> None:
         await grants.end_grant(self.tx, grant_id, self.now)
-        await self._present(rules.grant_mark(grant_id))
+        await self._present(rules.grant_mark(grant_id), rules.presence_expiry(self.now))
         self._revoked("grant", sub=sub, client_id=client_id, grant_id=grant_id)
 
     async def key(self, kid: str) -> None:
-        await self._present(rules.key_mark(kid))
+        await self._present(rules.key_mark(kid), rules.presence_expiry(self.now))
         self.kinds.append("key")
         self.note(Event.KEY_REMOVED, kid=kid, reason="killed")
 
@@ -76,12 +80,15 @@ class Revoking:
         self.note(Event.GLOBAL_REVOCATION)
         return await self._raise(rules.EVERYTHING)
 
-    async def _present(self, mark: str) -> None:
-        await revocations.insert_mark(self.tx, mark, now=self.now, expires_at=rules.presence_expiry(self.now))
+    async def _present(self, mark: str, expires_at: datetime) -> None:
+        await revocations.insert_mark(self.tx, mark, now=self.now, expires_at=expires_at)
+        self.marks[mark] = 1
 
     async def _raise(self, mark: str) -> int:
         expires_at = rules.number_expiry(self.now)
-        return await revocations.raise_generation(self.tx, mark, now=self.now, expires_at=expires_at)
+        generation = await revocations.raise_generation(self.tx, mark, now=self.now, expires_at=expires_at)
+        self.marks[mark] = generation
+        return generation
 
     def _revoked(self, kind: str, *, sub: str | None = None, client_id: str | None = None, **which: str) -> None:
         self.kinds.append(kind)
@@ -89,13 +96,15 @@ class Revoking:
 
 
 class Revocations:
-    """Answers from PostgreSQL, which is the truth. A cache in front of it gets its place here: asked before `find` goes
-    to the table, told after a change has committed and before it is answered."""
+    """Questions go through the coalescer to Redis or PostgreSQL; a change is committed, and then published."""
 
-    def __init__(self, db: Database, clock: Clock, coalescer: Coalescer, audit: Audit, metrics: Metrics) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, coalescer: Coalescer, publication: Publication, audit: Audit, metrics: Metrics
+    ) -> None:
         self._db = db
         self._clock = clock
         self._coalescer = coalescer
+        self._publication = publication
         self._audit = audit
         self._metrics = metrics
 
@@ -120,11 +129,15 @@ class Revocations:
         """A transaction for a change that revokes. When the block is left without an error, what was revoked is dead.
 
         Raises:
-            Unavailable: PostgreSQL could not commit; nothing is promised then, and the caller retries.
+            Unavailable: it could not be committed, or not be made known everywhere; the caller retries, and all of it
+                is done again.
         """
         async with self._db.transaction() as tx:
             revoking = Revoking(tx, self._clock.now(), self._audit)
             yield revoking
             await self._audit.record(tx, *revoking.events)
+        if revoking.marks:
+            # Goes on when the caller hangs up.
+            await asyncio.shield(asyncio.create_task(self._publication.publish(revoking.marks)))
         for kind in revoking.kinds:
             self._metrics.revocations[kind].inc()

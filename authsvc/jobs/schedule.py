@@ -18,6 +18,7 @@ def jobs_of(flows: Flows) -> tuple[Job, ...]:
     """Each of them may run twice at once without harm: the election only saves work."""
     return (
         Job("rotate_signing_keys", timedelta(minutes=1), flows.keys.rotate_when_due),
+        Job("release_canary", timedelta(seconds=15), flows.canary.release),
         Job("forget_audit_events", timedelta(hours=1), flows.audit_trail.forget),
         Job("purge", timedelta(minutes=5), flows.housekeeping.purge),
     )

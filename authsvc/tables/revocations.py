@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from authsvc.tables.db import Queries, deleted
+from authsvc.tables.db import Queries
 
 
 async def find_generations(db: Queries, marks: Collection[str]) -> dict[str, int]:
@@ -45,16 +45,33 @@ async def raise_generation(db: Queries, mark: str, *, now: datetime, expires_at:
     )
 
 
-async def purge_marks(db: Queries, before: datetime, limit: int) -> int:
-    """Delete marks that expired before that. How many there were.
+async def read_marks(db: Queries, *, after: str, limit: int) -> tuple[str, str] | None:
+    """A page of all marks, in their order, as one text: each mark and its number on lines of their own. With the last
+    mark of the page. None when there are no more. A million rows would take Python longer than PostgreSQL."""
+    row = await db.fetchrow(
+        "SELECT string_agg(mark || E'\\n' || generation || E'\\n', '') AS text, max(mark) AS last FROM "
+        "(SELECT mark, generation FROM auth.token_blacklist WHERE mark > $1 ORDER BY mark LIMIT $2) AS page",
+        after,
+        limit,
+    )
+    return None if row["last"] is None else (row["text"], row["last"])
+
+
+async def list_recent_marks(db: Queries, since: datetime) -> list[tuple[str, int]]:
+    """What was set or raised since then."""
+    rows = await db.fetch("SELECT mark, generation FROM auth.token_blacklist WHERE created_at > $1", since)
+    return [(row["mark"], row["generation"]) for row in rows]
+
+
+async def purge_marks(db: Queries, before: datetime, limit: int) -> dict[str, int]:
+    """Delete marks that expired before that. Which ones, with their numbers.
 
     A mark that is being set at this moment is passed by; who sets one that is being deleted makes it anew.
     """
-    return deleted(
-        await db.execute(
-            "DELETE FROM auth.token_blacklist WHERE mark IN (SELECT mark FROM auth.token_blacklist "
-            "WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
-            before,
-            limit,
-        )
+    rows = await db.fetch(
+        "DELETE FROM auth.token_blacklist WHERE mark IN (SELECT mark FROM auth.token_blacklist "
+        "WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING mark, generation",
+        before,
+        limit,
     )
+    return {row["mark"]: row["generation"] for row in rows}

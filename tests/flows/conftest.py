@@ -6,6 +6,7 @@ import pytest
 
 from authsvc import wiring
 from authsvc.embedded import Stores
+from tests.caches.filled import be_patient
 from tests.flows.workers import Worker, cheap, worker_on, workers_on
 from tests.house_of import House, house_on, settings_for
 from tests.stores import fresh_database
@@ -30,10 +31,24 @@ async def house(database_url: str) -> AsyncIterator[House]:
 
 
 @pytest.fixture
-async def workers(database_url: str) -> AsyncIterator[list[Worker]]:
-    """Two workers of one deployment."""
-    async with workers_on(cheap(database_url)) as workers:
+async def workers(
+    request: pytest.FixtureRequest, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[list[Worker]]:
+    """Two workers of one deployment; `with_and_without_redis` has the test run with Redis, too."""
+    if getattr(request, "param", "postgresql") == "postgresql":
+        async with workers_on(cheap(database_url)) as workers:
+            yield workers
+        return
+    be_patient(monkeypatch)
+    monkeypatch.setattr(wiring, "LEASE_SECONDS", 0.05)
+    monkeypatch.setattr(wiring, "WARM_UP_SECONDS", 0.05)
+    async with workers_on(cheap(database_url, redis_url=request.getfixturevalue("redis_url"))) as workers:
+        for worker in workers:
+            await worker.until_redis_answers()
+        before = [worker.answered_by("postgresql") for worker in workers]
         yield workers
+        assert all(worker.answered_by("redis") > 1 for worker in workers), "Redis has answered"
+        assert [worker.answered_by("postgresql") for worker in workers] == before, "and nobody else"
 
 
 @pytest.fixture

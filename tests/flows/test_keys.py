@@ -17,7 +17,9 @@ from authsvc.errors import ConfigurationError, NotFound, Unavailable
 from authsvc.flows.audit import Audit
 from authsvc.flows.coalescer import Coalescer
 from authsvc.flows.issuance import Issuance
-from authsvc.flows.keys import SigningKeys
+from authsvc.flows.keys import LINGERING, SigningKeys
+from authsvc.flows.lease import Lease
+from authsvc.flows.publication import Publication
 from authsvc.flows.revocations import Revocations
 from authsvc.metrics import Metrics
 from authsvc.models import SigningKey
@@ -97,7 +99,8 @@ async def unstarted(url: str, **options: Any) -> AsyncIterator[SigningKeys]:
         )
         audit = Audit(db, clock, metrics)
         asked: dict[str, Any] = {"master_key": MasterKey.parse(MASTER_KEY), "policy": POLICY}
-        revocations = Revocations(db, clock, coalescer, audit, metrics)
+        publication = Publication(db, None, Lease(db, clock, metrics), clock, metrics)
+        revocations = Revocations(db, clock, coalescer, publication, audit, metrics)
         yield SigningKeys(db, revocations, audit, clock, SystemEntropy(), metrics, **(asked | options))
 
 
@@ -309,6 +312,26 @@ async def test_all_tokens_of_a_killed_key_are_dead_when_the_call_returns_and_no_
     assert kid_of(dead[0]) not in published_by(here)
     assert kid_of(dead[0]) in published_by(there), "who has not read the keys anew has the key, and yet not its tokens"
     assert await active_everywhere(workers, owner, await here.mint(owner)), "new ones flow at once"
+
+
+async def test_who_revokes_a_token_of_a_key_that_is_being_killed_is_heard(workers: list[Worker]) -> None:
+    """Of two workers that know of the kill, or do not yet, neither may say "done" and leave the token to the other."""
+    here, there = workers
+    owner = await here.client()
+    token = await there.mint(owner)
+    await here.flows.keys.kill(kid_of(token))
+    await there.flows.keys.refresh()
+    await there.revoke(owner, token)
+    known = await there.flows.revocation.revoke_as_operator(token)
+    assert known is not None
+    assert (
+        await sql(there.settings.database_url, "SELECT count(*) FROM auth.token_blacklist WHERE mark LIKE 'j:%'") == 1
+    )
+    for worker in workers:
+        assert not await worker.is_active(owner, token)
+    there.clock.advance(LINGERING + 1)
+    await there.flows.keys.refresh()
+    assert kid_of(token) not in there.flows.keys.ring.verifiers, "by then everybody has been told"
 
 
 async def test_a_worker_that_has_not_heard_of_a_kill_hands_out_no_dead_token(workers: list[Worker]) -> None:
@@ -662,7 +685,7 @@ async def test_keys_that_were_asked_for_earlier_do_not_replace_those_asked_for_l
         there.flows.keys._adopt([key for key, _ in await here.flows.keys.list_all()], clock.monotonic())
         line.resume()
         await slow
-        assert victim not in there.flows.keys.ring.verifiers
+        assert victim.encode() not in there.flows.keys.ring.jwks
 
 
 async def test_a_worker_that_has_not_read_the_keys_for_long_signs_with_none_that_is_gone(

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 import pytest
 
 from authsvc.errors import InvalidClient, InvalidCredentials, Unavailable
-from tests.flows.workers import EMAIL, Caller, Worker, active_everywhere, cheap, claims_of, workers_on
+from tests.flows.workers import (
+    EMAIL,
+    Caller,
+    Worker,
+    active_everywhere,
+    cheap,
+    claims_of,
+    with_and_without_redis,
+    workers_on,
+)
 
 
 class History:
@@ -26,6 +35,7 @@ class History:
 # --- One token
 
 
+@with_and_without_redis
 async def test_two_thousand_tokens_are_dead_on_every_worker_the_moment_their_revocation_returns(
     workers: list[Worker],
 ) -> None:
@@ -70,6 +80,7 @@ async def test_two_thousand_tokens_are_dead_on_every_worker_the_moment_their_rev
     assert told[True] > 100, "some were asked early enough to make it a race"
 
 
+@with_and_without_redis
 async def test_ten_thousand_introspections_around_one_revocation(workers: list[Worker]) -> None:  # FLT-40
     owner = await workers[0].client()
     token, other = await workers[0].mint(owner), await workers[0].mint(owner)
@@ -152,7 +163,10 @@ async def storm(
         over.set()
 
     async with asyncio.timeout(60):
-        await asyncio.gather(revoker(), *(minter(worker) for worker in workers for _ in range(4)))
+        try:
+            await asyncio.gather(revoker(), *(minter(worker) for worker in workers for _ in range(4)))
+        finally:
+            over.set()  # who mints would go on when the revoker has failed
     newest = max(number_of(each.token) for each in minted)
     for each in minted:
         alive = await active_everywhere(workers, asker, each.token)
@@ -162,6 +176,7 @@ async def storm(
     return minted
 
 
+@with_and_without_redis
 async def test_tokens_minted_while_their_client_is_revoked_are_dead_or_of_the_new_number(workers: list[Worker]) -> None:
     asker, owner = await workers[0].client(), await workers[0].client()
     await storm(
@@ -173,6 +188,7 @@ async def test_tokens_minted_while_their_client_is_revoked_are_dead_or_of_the_ne
     )
 
 
+@with_and_without_redis
 async def test_tokens_minted_while_everything_is_revoked_are_dead_or_of_the_new_number(workers: list[Worker]) -> None:
     owner = await workers[0].client()
     await storm(
@@ -184,6 +200,7 @@ async def test_tokens_minted_while_everything_is_revoked_are_dead_or_of_the_new_
     )
 
 
+@with_and_without_redis
 async def test_tokens_minted_while_their_client_is_disabled_and_enabled_are_dead_or_of_the_new_number(
     workers: list[Worker],
 ) -> None:
@@ -206,6 +223,7 @@ async def test_tokens_minted_while_their_client_is_disabled_and_enabled_are_dead
     )
 
 
+@with_and_without_redis
 @pytest.mark.parametrize("by", ["the user", "an operator"])
 async def test_logins_while_the_user_is_logged_out_everywhere_are_dead_or_of_the_new_number(
     workers: list[Worker], by: str
@@ -230,6 +248,7 @@ async def test_logins_while_the_user_is_logged_out_everywhere_are_dead_or_of_the
     )
 
 
+@with_and_without_redis
 async def test_the_tokens_of_one_revoked_user_are_dead_and_those_of_another_live(workers: list[Worker]) -> None:
     asker = await workers[0].client()
     sub = await workers[0].register()
@@ -255,6 +274,7 @@ async def test_nothing_minted_from_an_old_copy_of_a_disabled_client_stays_live(w
             await worker.mint(owner)
 
 
+@with_and_without_redis
 async def test_a_client_that_is_enabled_again_is_served_at_once_by_every_worker(workers: list[Worker]) -> None:
     here, there = workers
     asker, owner = await here.client(), await here.client()
@@ -273,6 +293,7 @@ async def test_a_client_that_is_enabled_again_is_served_at_once_by_every_worker(
         assert not await active_everywhere(workers, asker, token), "what was revoked stays revoked"
 
 
+@with_and_without_redis
 async def test_a_client_disabled_and_enabled_between_two_looks_gives_no_dead_tokens(workers: list[Worker]) -> None:
     """The old copy and the new row are both enabled: only the number tells them apart."""
     here, there = workers
@@ -284,6 +305,7 @@ async def test_a_client_disabled_and_enabled_between_two_looks_gives_no_dead_tok
     assert not await active_everywhere(workers, asker, early)
 
 
+@with_and_without_redis
 async def test_nothing_is_minted_from_an_old_copy_of_a_deleted_client(workers: list[Worker]) -> None:
     here, there = workers
     asker, owner = await here.client(), await here.client()
@@ -330,6 +352,7 @@ async def test_revocations_of_every_kind_at_once_leave_nothing_live_that_any_of_
                 assert not await active_everywhere(workers, asker, token)
 
 
+@with_and_without_redis
 async def test_two_revocations_of_one_token_at_once_are_one(workers: list[Worker]) -> None:  # FLT-43
     owner = await workers[0].client()
     token = await workers[0].mint(owner)

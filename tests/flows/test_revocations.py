@@ -21,6 +21,7 @@ from tests.flows.workers import (
     contents,
     count,
     kid_of,
+    with_and_without_redis,
 )
 
 TOKEN = AccessToken(
@@ -114,6 +115,7 @@ async def test_the_marks_of_others_kill_nothing(worker: Worker, connection: asyn
 # --- Through the doors
 
 
+@with_and_without_redis
 async def test_each_revocation_kills_what_it_is_for_and_nothing_beside_it(workers: list[Worker]) -> None:
     """A user with two sessions at two clients, and another user: which of the five tokens die."""
     here, there = workers
@@ -163,6 +165,7 @@ async def test_each_revocation_kills_what_it_is_for_and_nothing_beside_it(worker
         assert tuple([await active_everywhere(workers, asker, token) for token in tokens]) == alive, kind
 
 
+@with_and_without_redis
 async def test_revoking_twice_is_revoking_once(workers: list[Worker]) -> None:  # FLT-43, ATK-32
     here, there = workers
     owner = await here.client()
@@ -175,6 +178,7 @@ async def test_revoking_twice_is_revoking_once(workers: list[Worker]) -> None:  
     assert not await active_everywhere(workers, owner, token)
 
 
+@with_and_without_redis
 async def test_the_token_of_another_client_is_refused_and_stays_alive(workers: list[Worker]) -> None:  # ATK-32
     here, there = workers
     owner, stranger = await here.client(), await here.client()
@@ -186,6 +190,7 @@ async def test_the_token_of_another_client_is_refused_and_stays_alive(workers: l
     assert await count(here.settings.database_url, "token_blacklist") == 0
 
 
+@with_and_without_redis
 async def test_revoking_a_token_and_deleting_its_user_at_once_is_both(workers: list[Worker]) -> None:  # FLT-43
     here, there = workers
     asker = await here.client()

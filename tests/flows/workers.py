@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import asyncpg
+import pytest
 
 from authsvc.errors import Forbidden, InvalidToken
 from authsvc.flows import Flows
@@ -27,6 +28,8 @@ from tests.house_of import PASSWORD, FakeClock, flows_on, settings_for
 EMAIL = "ada@example.com"
 ADDRESS = ip_address("192.0.2.1")
 MINT = TokenRequest(GrantType.CLIENT_CREDENTIALS, scope=None, resources=())
+
+with_and_without_redis = pytest.mark.parametrize("workers", ["postgresql", "redis"], indirect=True)
 
 
 def cheap(database_url: str, **changes: Any) -> Settings:
@@ -112,6 +115,20 @@ class Worker:
         request = PasswordChangeRequest(current_password=current, new_password=new)
         known = await self.flows.access.authorize_user(token)
         return (await self.flows.account.change_password(known, request)).access_token
+
+    # --- Marks
+
+    def answered_by(self, path: str) -> float:
+        """How many questions for marks went there."""
+        return float(self.flows.account._revocations._metrics.mark_questions[path]._value.get())
+
+    async def until_redis_answers(self) -> None:
+        """It is filled, and this worker has a lease on it."""
+        before = self.answered_by("redis")
+        async with asyncio.timeout(20):
+            while self.answered_by("redis") == before:
+                await self.flows.account._revocations.find("j:none")
+                await asyncio.sleep(0.01)
 
     async def is_let_in(self, token: str) -> bool:
         """By the guard of the service's own API."""

@@ -207,7 +207,7 @@ class Protocol:
         seen = s.seen
         assert seen is not None
         if s.mode.epoch == seen.epoch and s.mode.state == seen.state:
-            fenced = Mode("G", s.mode.epoch + 1, 0, settled=False)
+            fenced = Mode("G", s.mode.epoch + 1, 0, _no_lease_lives(s.mode))
             yield "revoker fences", s._replace(mode=fenced, onlooker=-1, seen=fenced, waited=0, revoker="waiting")
         else:
             yield "revoker was overtaken", s._replace(revoker="committed", seen=None)
@@ -338,7 +338,7 @@ class Protocol:
 
     def _others(self, s: State) -> Iterator[Step]:
         if s.fences < self.bounds.fences and s.mode.state != "G":
-            fenced = Mode("G", s.mode.epoch + 1, 0, settled=False)
+            fenced = Mode("G", s.mode.epoch + 1, 0, _no_lease_lives(s.mode))
             yield "another node fences", s._replace(mode=fenced, onlooker=-1, fences=s.fences + 1)
         if s.onlooker < 0:
             yield "an onlooker sees the epoch", s._replace(onlooker=0)
@@ -382,6 +382,11 @@ class Protocol:
         )
 
 
+def _no_lease_lives(mode: Mode) -> bool:
+    """Those of earlier epochs are over, and this one has given none: then the next epoch has nothing to wait for."""
+    return mode.settled and mode.state != "R"
+
+
 def _get(s: State, name: str) -> Redis:
     redis = s.first if name == "first" else s.second
     assert redis is not None
@@ -399,5 +404,5 @@ def _with(s: State, which: int, warmer: Warmer) -> State:
 
 def _begin(s: State, which: int, me: Warmer) -> State:
     nonce, epoch = s.next_nonce, s.mode.epoch + 1
-    begun = s._replace(mode=Mode("W", epoch, nonce, settled=False), onlooker=-1, next_nonce=nonce + 1)
+    begun = s._replace(mode=Mode("W", epoch, nonce, _no_lease_lives(s.mode)), onlooker=-1, next_nonce=nonce + 1)
     return _with(begun, which, me._replace(step="begun", nonce=nonce, epoch=epoch))

@@ -1,0 +1,167 @@
+"""The marks in Redis: one hash for each warm-up, and a function library that knows whose it is.
+
+The library keeps, for each deployment, the nonce of its last warm-up in a Lua local: in the memory of one process,
+neither saved nor replicated. Every call brings its nonce and is refused where it is not that one. So a server that was
+restarted, reloaded, promoted, or is not the one that was filled, refuses by itself, in the same call that would have
+read or written. `rev_get` is registered without `no-writes`, and so a replica refuses it too.
+
+The hash has a field `#`: 0 while it is filled, 1 when it holds every mark. Marker and marks live and die together.
+Nothing here is ever sent twice: a warm-up whose outcome is unclear is given up.
+"""
+
+from collections.abc import Collection, Mapping
+from hashlib import sha256
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from authsvc.caches.redis import Cache
+
+PREFIX = "authsvc:rev:"
+READ_SECONDS = 0.05
+"""What Redis may add to an answer that PostgreSQL has to give after all."""
+LOAD_SECONDS = 2.0
+
+# Names carry the digest of the text, so that two versions in a rolling deployment are two libraries. Loaded without
+# REPLACE, which would forget the owners.
+_TEXT = """
+local owners = {}
+local function guarded(body) return function(keys, args)
+  if not owners[args[1]] or owners[args[1]] ~= args[2] then return redis.error_reply('NOTOWNER') end
+  return body(keys[1], args)
+end end
+local function put(key, mark, generation)
+  if tonumber(generation) > tonumber(redis.call('HGET', key, mark) or '-1') then
+    redis.call('HSET', key, mark, generation)
+  end
+end
+redis.register_function('rev_own_DIGEST', function(keys, args)
+  if owners[args[1]] == args[2] then return redis.error_reply('USED') end
+  owners[args[1]] = args[2]
+  redis.call('DEL', keys[1])
+  redis.call('HSET', keys[1], '#', '0')
+  return 'OK'
+end)
+redis.register_function{function_name = 'rev_get_DIGEST', flags = {'allow-oom'}, callback = guarded(function(key, args)
+  local found = redis.call('HMGET', key, '#', unpack(args, 3))
+  if found[1] ~= '1' then return redis.error_reply('NOTCOMPLETE') end
+  local hits = {}
+  for i = 2, #found do
+    if found[i] then
+      hits[#hits + 1] = args[i + 1]
+      hits[#hits + 1] = found[i]
+    end
+  end
+  return hits
+end)}
+redis.register_function('rev_put_DIGEST', guarded(function(key, args)
+  if redis.call('HEXISTS', key, '#') == 0 then return redis.error_reply('NOTCOMPLETE') end
+  for i = 3, #args, 2 do put(key, args[i], args[i + 1]) end
+  return 'OK'
+end))
+redis.register_function('rev_load_DIGEST', guarded(function(key, args)
+  if redis.call('HGET', key, '#') ~= '0' then return redis.error_reply('NOTCOMPLETE') end
+  for mark, generation in string.gmatch(args[3], '([^\\n]+)\\n([^\\n]+)\\n') do
+    if redis.call('HSETNX', key, mark, generation) == 0 then put(key, mark, generation) end
+  end
+  return 'OK'
+end))
+redis.register_function('rev_done_DIGEST', guarded(function(key)
+  if redis.call('HGET', key, '#') ~= '0' then return redis.error_reply('NOTCOMPLETE') end
+  redis.call('HSET', key, '#', '1')
+  return 'OK'
+end))
+redis.register_function('rev_forget_DIGEST', guarded(function(key, args)
+  for i = 3, #args, 2 do
+    if redis.call('HGET', key, args[i]) == args[i + 1] then redis.call('HDEL', key, args[i]) end
+  end
+  return 'OK'
+end))
+"""
+_DIGEST = sha256(_TEXT.encode()).hexdigest()[:12]
+LIBRARY = f"#!lua name=authsvc_rev_{_DIGEST}\n" + _TEXT.replace("DIGEST", _DIGEST)
+
+MOST_MARKS = 4_000
+"""In one call: Lua unpacks no more than 8,000."""
+
+
+class RevocationCache:
+    """Every method raises CacheAway when Redis gives no answer. That it answers and refuses is told as a value."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+
+    async def get(self, deployment: str, nonce: str, marks: Collection[str]) -> Mapping[str, int] | None:
+        """Those of the marks that are set. None: this Redis is not the one that was filled, or does not hold all."""
+        if len(marks) > MOST_MARKS:
+            return None
+        hits = await self._call("rev_get", "rev_get", deployment, nonce, *marks, seconds=READ_SECONDS)
+        if hits is None:
+            return None
+        try:
+            return {str(mark, "utf-8"): int(number) for mark, number in zip(hits[::2], hits[1::2], strict=True)}
+        except ValueError:  # somebody else has written to it
+            return None
+
+    async def put(self, deployment: str, nonce: str, marks: Mapping[str, int]) -> bool:
+        """Set the marks, keeping larger numbers. Whether it is confirmed."""
+        return await self._call("rev_put", "rev_put", deployment, nonce, *_pairs(marks)) is not None
+
+    async def own(self, deployment: str, nonce: str) -> bool:
+        """Become the owner, with a hash that holds nothing yet. Whether it is confirmed."""
+        await self._install()
+        return await self._call("rev_warm", "rev_own", deployment, nonce) is not None
+
+    async def load(self, deployment: str, nonce: str, text: str) -> bool:
+        """Set many marks, each with its number on the line below, while the hash is filled. Whether it is confirmed."""
+        return await self._call("rev_warm", "rev_load", deployment, nonce, text, seconds=LOAD_SECONDS) is not None
+
+    async def done(self, deployment: str, nonce: str) -> bool:
+        """It holds every mark. Whether it is confirmed."""
+        return await self._call("rev_warm", "rev_done", deployment, nonce) is not None
+
+    async def forget(self, deployment: str, nonce: str, marks: Mapping[str, int]) -> None:
+        """Remove the marks that still have these numbers: one that was set anew stays."""
+        await self._call("rev_put", "rev_forget", deployment, nonce, *_pairs(marks))
+
+    async def is_able(self) -> bool:
+        """Whether this server has functions, and lets us use them."""
+        return await self._ask("rev_warm", "FUNCTION LIST", "LIBRARYNAME", "authsvc*") is not None
+
+    async def sweep(self, deployment: str, nonce: str) -> None:
+        """Remove what earlier warm-ups of this deployment have left."""
+        keep, cursor = _key(deployment, nonce).encode(), -1
+        while cursor:
+            told = await self._ask("rev_warm", "SCAN", max(cursor, 0), "MATCH", _key(deployment, "*"), "COUNT", 1_000)
+            cursor, keys = told or (0, [])
+            if old := [key for key in keys if key != keep]:
+                await self._ask("rev_warm", "UNLINK", *old)
+
+    async def _install(self) -> None:
+        """Load the library, if it is not there yet: loading does not replace it."""
+        await self._ask("rev_warm", "FUNCTION LOAD", LIBRARY)
+
+    async def _call(
+        self, op: str, function: str, deployment: str, nonce: str, *args: str | int, seconds: float | None = None
+    ) -> Any:
+        name, key = f"{function}_{_DIGEST}", _key(deployment, nonce)
+        return await self._ask(op, "FCALL", name, 1, key, deployment, nonce, *args, seconds=seconds)
+
+    async def _ask(self, op: str, *command: str | int | bytes, seconds: float | None = None) -> Any:
+        """What the server says; None where it refuses, whatever its reason: it is doubt, and no outage."""
+
+        async def ask() -> Any:
+            try:
+                return await self._cache.client.execute_command(*command)  # type: ignore[no-untyped-call]
+            except ResponseError:
+                return None
+
+        return await self._cache.call(op, ask, seconds=seconds)
+
+
+def _pairs(marks: Mapping[str, int]) -> list[str]:
+    return [str(part) for pair in marks.items() for part in pair]
+
+
+def _key(deployment: str, nonce: str) -> str:
+    return f"{PREFIX}{deployment}:{nonce}"

@@ -1,0 +1,84 @@
+"""For how long one worker may believe Redis: a lease, taken from PostgreSQL every second."""
+
+from dataclasses import dataclass
+
+from authsvc.clock import Clock
+from authsvc.logs import get_logger
+from authsvc.metrics import Metrics
+from authsvc.models import CacheMode, CacheState
+from authsvc.tables import cache_mode
+from authsvc.tables.db import Database
+
+WAIT_FACTOR = 1.1
+"""By how much longer than a lease everybody waits who has to outlive it: clocks of two nodes differ in speed."""
+MAX_DRIFT_SECONDS = 1.0
+"""Between wall clock and boot clock: more means that one of them was set, or that the machine was asleep."""
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a worker may use until the lease ends."""
+
+    deployment: str
+    nonce: str
+    ends: float
+
+
+class Lease:
+    def __init__(self, db: Database, clock: Clock, metrics: Metrics, *, has_redis: bool = True) -> None:
+        self._db = db
+        self._has_redis = has_redis
+        self._clock = clock
+        self._metrics = metrics
+        self._grant: Grant | None = None
+        self._drift = clock.unix() - clock.boottime()
+        self._sight: tuple[int, float] = (0, 0.0)
+        self.mode: CacheMode | None = None
+        """As it was at the last look."""
+
+    def current(self) -> Grant | None:
+        """What Redis may be asked by at this moment. None: PostgreSQL is asked."""
+        grant = self._grant
+        if grant is None or self._clock.boottime() >= grant.ends or self._has_drifted():
+            return None
+        return grant
+
+    async def renew(self) -> None:
+        """Look at the mode; an epoch that has been in sight for long enough is settled.
+
+        Raises:
+            Unavailable: PostgreSQL cannot be asked; the lease runs out.
+        """
+        asked = self._clock.boottime()  # a lease runs from the question, not from the answer
+        mode = await cache_mode.get_mode(self._db)
+        seen_since = self.sight(mode)
+        if self._has_drifted():
+            log.warning("a clock was set, or the machine was asleep: no lease this time")
+            self._grant = None
+        elif mode.state is CacheState.TRUSTED:
+            self._grant = Grant(mode.deployment, mode.nonce, asked + mode.lease_seconds)
+        else:
+            self._grant = None
+        self._drift = self._clock.unix() - self._clock.boottime()
+        if self._has_redis:  # else nothing is out of use, and nobody is to be told so
+            self._metrics.cache_mode(mode.state)
+        if not mode.settled and asked - seen_since >= mode.lease_seconds * WAIT_FACTOR:
+            await cache_mode.settle(self._db, mode.epoch)
+
+    def sight(self, mode: CacheMode) -> float:
+        """When this worker first saw the epoch of this mode, which it has just read."""
+        if self.mode is None or mode.epoch >= self.mode.epoch:
+            self.mode = mode
+        epoch, since = self._sight
+        if epoch != mode.epoch:
+            since = self._clock.boottime()
+            if mode.epoch > epoch:
+                self._sight = (mode.epoch, since)
+        return since
+
+    def _has_drifted(self) -> bool:
+        """Since the last look."""
+        drift = self._clock.unix() - self._clock.boottime()
+        return abs(drift - self._drift) > MAX_DRIFT_SECONDS

@@ -1,0 +1,125 @@
+"""Redis is filled with every mark, and then trusted; and looked after while it is."""
+
+import asyncio
+from datetime import timedelta
+
+from authsvc.caches.revocations import RevocationCache
+from authsvc.clock import Clock
+from authsvc.entropy import Entropy, mint_id
+from authsvc.errors import CacheAway
+from authsvc.flows.publication import LONGEST_BACK_OFF_SECONDS, Publication
+from authsvc.logs import get_logger
+from authsvc.metrics import Metrics
+from authsvc.models import CacheMode, CacheState
+from authsvc.tables import cache_mode, jobs, revocations
+from authsvc.tables.db import Database
+
+NAME = "fill_redis"
+PAGE = 10_000
+STEADY = timedelta(seconds=60)
+"""When it has held for so long, earlier setbacks are forgotten."""
+PUT_AT_ONCE = 1_000
+SENT_AGAIN = timedelta(seconds=30)
+"""What was committed since then is sent once more: who committed it may have died before it was written."""
+
+log = get_logger(__name__)
+
+
+class WarmUp:
+    """One worker does it at a time; that only saves work. Safety rests on the compare-and-set of the mode, on the
+    nonce, and on this order: flip the mode, own Redis, read PostgreSQL, load, mark complete, flip the mode."""
+
+    def __init__(
+        self,
+        db: Database,
+        cache: RevocationCache,
+        publication: Publication,
+        clock: Clock,
+        entropy: Entropy,
+        metrics: Metrics,
+    ) -> None:
+        self._db = db
+        self._cache = cache
+        self._publication = publication
+        self._clock = clock
+        self._entropy = entropy
+        self._metrics = metrics
+        self._was_able = True
+
+    async def run(self) -> None:
+        """Look whether Redis is what the mode says, and do what there is to do.
+
+        Raises:
+            Unavailable: PostgreSQL cannot be asked.
+        """
+        async with self._db.transaction() as tx:
+            if not await jobs.try_lock_job(tx, NAME):
+                return
+            mode = await cache_mode.get_mode(self._db)
+            if mode.state is CacheState.TRUSTED:
+                await self._look_after(mode)
+            # One that is under way is nobody's any more: whoever began it has lost the lock.
+            elif mode.state is CacheState.WARMING or self._is_due(mode):
+                await self._fill(mode)
+
+    def _is_due(self, mode: CacheMode) -> bool:
+        """Who says that it is to wait for longer than anybody waits has a wrong clock."""
+        wait = (mode.warm_not_before - self._clock.now()).total_seconds()
+        return not 0 < wait <= LONGEST_BACK_OFF_SECONDS
+
+    async def _look_after(self, mode: CacheMode) -> None:
+        try:
+            # A question about nothing: is this still the one that was filled, and complete?
+            if await self._cache.get(mode.deployment, mode.nonce, ()) is None:
+                await self._publication.fence(mode)
+                return
+            recent = await revocations.list_recent_marks(self._db, self._clock.now() - SENT_AGAIN)
+            for start in range(0, len(recent), PUT_AT_ONCE):
+                if not await self._cache.put(mode.deployment, mode.nonce, dict(recent[start : start + PUT_AT_ONCE])):
+                    await self._publication.fence(mode)  # it answers and takes nothing more, being full perhaps
+                    return
+        except CacheAway:
+            return  # from here; who has to write to it and cannot puts it out of use
+        if self._clock.now() - mode.changed_at > STEADY:
+            await cache_mode.forget_setbacks(self._db, mode.epoch)
+
+    async def _fill(self, seen: CacheMode) -> None:
+        started = self._clock.monotonic()
+        try:
+            is_able = await self._cache.is_able()
+        except CacheAway:
+            return
+        if not is_able and self._was_able:
+            log.warning("Redis has no functions, or they are denied: PostgreSQL answers alone")
+        self._was_able = is_able
+        if not is_able:
+            return
+        nonce = mint_id(self._entropy)
+        mode = await cache_mode.begin_warm_up(self._db, seen, nonce, now=self._clock.now())
+        if mode is None:
+            return
+        if await self._load(mode) and await cache_mode.end_warm_up(self._db, mode, now=self._clock.now()):
+            took = self._clock.monotonic() - started
+            self._metrics.cache_warm_up.observe(took)
+            log.info("Redis holds every revocation and is trusted", epoch=mode.epoch, seconds=round(took, 3))
+        else:
+            await self._publication.fence(mode)
+
+    async def _load(self, mode: CacheMode) -> bool:
+        """Whether it is confirmed that Redis holds every mark. Any doubt ends this warm-up: nothing is sent twice."""
+        deployment, nonce = mode.deployment, mode.nonce
+        try:
+            # First of all: a Redis that is full of what earlier ones left would refuse every new one.
+            await self._cache.sweep(deployment, nonce)
+            if not await self._cache.own(deployment, nonce):
+                return False
+            page = await revocations.read_marks(self._db, after="", limit=PAGE)
+            while page is not None:
+                text, last = page
+                following = revocations.read_marks(self._db, after=last, limit=PAGE)
+                is_loaded, page = await asyncio.gather(self._cache.load(deployment, nonce, text), following)
+                if not is_loaded:
+                    return False
+            return await self._cache.done(deployment, nonce)
+        except CacheAway:
+            return False

@@ -1,0 +1,85 @@
+"""Servers of a test's own, that it may fill, freeze, kill and start again."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from authsvc.embedded.programs import find_programs
+from tests.journeys.service import free_port, wait_until
+from tests.stores import passable_directory
+
+
+class OwnServer:
+    """On a port of its own, for replicas, and with a directory in which what it saves stays."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        asked = os.environ.get("AUTHSVC_TEST_REDIS_SERVER")
+        self._program = find_programs(redis_server=Path(asked) if asked else None).redis_server
+        self._directory = directory
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """It answers when this returns."""
+        self._process = subprocess.Popen(
+            [self._program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._directory),
+             "--save", "", "--enable-debug-command", "local", "--repl-diskless-sync-delay", "0", *self._options],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        wait_until(self._answers, 20)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> Callable[[], object]:
+        """It hears nothing and says nothing, until what is returned is called."""
+        process = self._process
+        assert process is not None
+        process.send_signal(signal.SIGSTOP)
+        return lambda: process.send_signal(signal.SIGCONT)
+
+    def pause(self) -> Callable[[], object]:
+        """It answers nobody who might write, until what is returned is called."""
+        client = redis.Redis.from_url(self.url)
+        client.client_pause(60_000, all=False)  # whoever paused everything could not ask for its end
+
+        def resume() -> None:
+            client.client_unpause()
+            client.close()
+
+        return resume
+
+    def ask(self, *command: Any) -> Any:
+        """On a connection of its own."""
+        with redis.Redis.from_url(self.url) as client:
+            return client.execute_command(*command)
+
+    def until(self, is_so: Callable[["redis.Redis"], object]) -> None:
+        with redis.Redis.from_url(self.url) as client:
+            wait_until(lambda: is_so(client), 20)
+
+    def _answers(self) -> bool:
+        with suppress(redis.RedisError):
+            return bool(self.ask("PING"))
+        return False
+
+
+@contextmanager
+def own_servers(many: int = 1, *options: str) -> Iterator[list[OwnServer]]:
+    with ExitStack() as stack:
+        servers = [OwnServer(stack.enter_context(passable_directory()), *options) for _ in range(many)]
+        for server in servers:
+            stack.callback(server.kill)
+            server.start()
+        yield servers

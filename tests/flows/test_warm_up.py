@@ -1,0 +1,267 @@
+"""Redis is filled and looked after: nothing is trusted in doubt, nothing is missing, and whoever dies at it, or sleeps,
+harms nobody (FLT-02, FLT-04, FLT-21, FLT-22)."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from authsvc.caches.revocations import PREFIX, RevocationCache
+from authsvc.errors import CacheAway
+from authsvc.flows import warm_up
+from tests.flows.nodes import G, Node, R, ask, held, node_on, nodes_on, set_many
+from tests.house_of import FakeClock
+from tests.tables.line import redis_line_to
+
+STEPS = ("sweep", "own", "load", "done")
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def nodes(database_url: str, redis_url: str, clock: FakeClock) -> AsyncIterator[list[Node]]:
+    async with nodes_on(database_url, redis_url, 3, clock) as nodes:
+        yield nodes
+
+
+@pytest.fixture
+def node(nodes: list[Node]) -> Node:
+    return nodes[0]
+
+
+# --- From nothing to trusted
+
+
+async def test_redis_is_filled_with_every_mark_and_then_trusted(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warm_up, "PAGE", 100)
+    marks = await set_many(node, 1_050)
+    mode = await node.fill()
+    assert (mode.epoch, mode.settled, mode.setbacks) == (2, True, 0)
+    assert await held(node) == marks
+    assert await node.reader.find(["u:7", "u:none"]) == {"u:7": 7}
+    assert node.answered_by("redis") == 1
+    assert node.counted("cache_warm_up_seconds_count") == 1
+    assert node.fences == 0
+
+
+async def test_with_no_marks_there_is_nothing_to_load_and_redis_is_trusted(node: Node) -> None:
+    await node.fill()
+    assert await node.reader.find(["u:7"]) == {}
+    assert node.answered_by("redis") == 1
+
+
+async def test_a_redis_that_is_trusted_is_left_as_it_is(nodes: list[Node]) -> None:
+    before = await nodes[0].fill()
+    for node in nodes * 3:
+        await node.warm_up.run()
+    assert await nodes[0].mode() == before
+
+
+async def test_what_earlier_warm_ups_left_is_removed(node: Node, redis_url: str) -> None:
+    for _ in range(3):
+        await node.fill()
+        await node.publication.fence(await node.mode())
+        node.clock.advance(60)
+    await node.fill()
+    assert len(ask(redis_url, "KEYS", f"{PREFIX}*")) == 1
+
+
+async def test_a_redis_that_is_full_of_an_earlier_set_takes_the_next(node: Node, redis_url: str) -> None:
+    """Were the old one kept until the new one is there, a Redis with room for one set would refuse for good."""
+    await set_many(node, 50_000)
+    await node.fill()
+    await node.publication.fence(await node.mode())
+    ask(redis_url, "CONFIG", "SET", "maxmemory", ask(redis_url, "INFO", "memory")["used_memory"] + 200_000)
+    try:
+        for _ in range(5):  # what is removed is freed by a thread that has no hurry
+            await node.warm_up.run()
+            node.clock.advance(60)
+        assert (await node.mode()).state is R
+    finally:
+        ask(redis_url, "CONFIG", "SET", "maxmemory", 0)
+
+
+async def test_a_redis_that_answers_and_takes_nothing_more_is_put_out_of_use(node: Node, redis_url: str) -> None:
+    """Else what was committed by a worker that died at that moment would never be seen there."""
+    await node.fill()
+    await node.commit("j:1")
+    ask(redis_url, "CONFIG", "SET", "maxmemory", "100kb")
+    try:
+        assert await node.reader.find(["j:2"]) == {}
+        assert node.answered_by("redis") == 1
+        await node.warm_up.run()
+        assert (await node.mode()).state is G
+    finally:
+        ask(redis_url, "CONFIG", "SET", "maxmemory", 0)
+
+
+async def test_a_redis_that_may_not_be_used_is_left_alone_and_that_is_said_once(
+    database_url: str, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("WARNING")
+    ask(redis_url, "ACL", "SETUSER", "worker", "on", ">secret", "~*", "+@all", "-function", "-fcall")
+    try:
+        async with node_on(database_url, f"{redis_url}?username=worker&password=secret", FakeClock()) as node:
+            for _ in range(5):
+                await node.warm_up.run()
+            mode = await node.mode()
+            assert (mode.state, mode.epoch) == (G, 1)
+            assert len([each for each in caplog.records if each.name == "authsvc.flows.warm_up"]) == 1
+    finally:
+        ask(redis_url, "ACL", "DELUSER", "worker")
+
+
+async def test_a_redis_that_is_away_changes_nothing(database_url: str, redis_url: str) -> None:
+    async with redis_line_to(redis_url) as line, node_on(database_url, line.url, FakeClock()) as node:
+        await line.cut()
+        for _ in range(3):
+            await node.warm_up.run()
+        assert (await node.mode()).epoch == 1
+        await line.restore()
+        node.clock.advance(60)
+        before = await node.fill()
+        await line.cut()
+        for _ in range(10):
+            await node.warm_up.run()
+        assert await node.mode() == before, "who has nothing to write to it does not put it out of use for the others"
+
+
+# --- Doubt
+
+
+class Doubtful(RevocationCache):
+    """At one step it refuses, does not answer, or does what it is told and its answer is lost."""
+
+    def __init__(self, node: Node, step: str, how: str) -> None:
+        assert node.cache is not None
+        super().__init__(node.cache._cache)
+        self._step = step
+        self._how = how
+
+    async def _at(self, step: str, act: Callable[[], Awaitable[Any]]) -> Any:
+        if step != self._step:
+            return await act()
+        if self._how == "refuses":
+            return False
+        if self._how == "the answer is lost":
+            await act()
+        raise CacheAway
+
+    async def sweep(self, deployment: str, nonce: str) -> None:
+        await self._at("sweep", lambda: super(Doubtful, self).sweep(deployment, nonce))
+
+    async def own(self, deployment: str, nonce: str) -> bool:
+        return bool(await self._at("own", lambda: super(Doubtful, self).own(deployment, nonce)))
+
+    async def load(self, deployment: str, nonce: str, text: str) -> bool:
+        return bool(await self._at("load", lambda: super(Doubtful, self).load(deployment, nonce, text)))
+
+    async def done(self, deployment: str, nonce: str) -> bool:
+        return bool(await self._at("done", lambda: super(Doubtful, self).done(deployment, nonce)))
+
+
+@pytest.mark.parametrize("how", ["refuses", "is silent", "the answer is lost"])
+@pytest.mark.parametrize("step", STEPS[1:])
+async def test_in_any_doubt_a_warm_up_is_given_up_and_begun_anew(node: Node, step: str, how: str) -> None:
+    marks = await set_many(node, 10)
+    plain = node.cache
+    node.use(Doubtful(node, step, how))
+    await node.warm_up.run()
+    given_up = await node.mode()
+    assert (given_up.state, given_up.epoch, given_up.setbacks, given_up.settled) == (G, 3, 1, True)
+    await node.lease.renew()
+    assert node.lease.current() is None
+    node.use(plain)
+    mode = await node.fill()
+    assert mode.nonce != given_up.nonce
+    assert await held(node) == marks
+
+
+async def test_a_warm_up_that_goes_wrong_is_tried_less_and_less_often(node: Node, clock: FakeClock) -> None:
+    """At once, after 1, 2, 4 ... 32 seconds, then every minute: by whoever looks, the wait is in the row."""
+    node.use(Doubtful(node, "done", "refuses"))
+    waits = []
+    for _ in range(10):
+        await node.warm_up.run()
+        epoch, waited = (await node.mode()).epoch, 0.0
+        while (await node.mode()).epoch == epoch:
+            await node.warm_up.run()
+            if (await node.mode()).epoch == epoch:
+                clock.advance(0.5)
+                waited += 0.5
+        waits.append(waited)
+    assert waits[-1] == 60
+    assert waits == sorted(waits)
+
+
+@pytest.mark.parametrize(("wait", "is_left_alone"), [(-3600, False), (0, False), (0.1, True), (60, True), (61, False)])
+async def test_redis_is_not_left_alone_for_longer_because_of_a_wrong_clock(
+    node: Node, wait: float, is_left_alone: bool
+) -> None:  # FLT-44
+    until = node.clock.now() + timedelta(seconds=wait)
+    await node.db.execute("UPDATE auth.cache_mode SET warm_not_before = $1, setbacks = 9", until)
+    await node.warm_up.run()
+    assert ((await node.mode()).state is G) == is_left_alone
+
+
+async def test_what_went_wrong_is_forgotten_when_redis_has_held_for_a_minute(node: Node, clock: FakeClock) -> None:
+    plain = node.cache
+    node.use(Doubtful(node, "own", "refuses"))
+    for _ in range(5):
+        clock.advance(60)
+        await node.warm_up.run()
+    node.use(plain)
+    clock.advance(60)
+    assert (await node.fill()).setbacks == 5
+    clock.advance(60)
+    await node.warm_up.run()
+    assert (await node.mode()).setbacks == 5
+    clock.advance(1)
+    await node.warm_up.run()
+    assert (await node.mode()).setbacks == 0
+
+
+# --- While it is trusted
+
+
+@pytest.mark.parametrize("command", ["FLUSHALL", "FUNCTION FLUSH"])
+async def test_a_redis_that_lost_its_marks_is_put_out_of_use_and_filled_anew(
+    nodes: list[Node], redis_url: str, command: str
+) -> None:  # FLT-02, FLT-04
+    here, there = nodes[:2]
+    marks = await set_many(here, 100)
+    before = await here.fill()
+    await there.lease.renew()
+    ask(redis_url, command)
+    assert await there.reader.find(["u:7"]) == {"u:7": 7}, "nobody is told less than PostgreSQL knows"
+    assert (there.answered_by("redis"), there.answered_by("doubt"), there.answered_by("postgresql")) == (0, 1, 1)
+    await there.warm_up.run()
+    fenced = await here.mode()
+    assert (fenced.state, fenced.epoch) == (G, before.epoch + 1)
+    mode = await here.fill()
+    assert not mode.settled, "leases of before may live"
+    assert await held(here) == marks
+
+
+async def test_what_was_committed_lately_is_told_to_redis_again(node: Node, clock: FakeClock) -> None:
+    """FLT-20: whoever committed it died before it was told."""
+    await node.fill()
+    await node.commit("j:1")
+    await node.commit("u:1", 100)
+    assert await held(node) == {}
+    clock.advance(29)
+    await node.warm_up.run()
+    assert await held(node) == {"j:1": 1, "u:1": 100}
+
+
+async def test_a_crowd_of_late_marks_is_told_in_portions(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warm_up, "PUT_AT_ONCE", 7)
+    await node.fill()
+    for number in range(50):
+        await node.commit(f"j:{number}")
+    await node.warm_up.run()
+    assert await held(node) == {f"j:{number}": 1 for number in range(50)}
