@@ -1,9 +1,10 @@
 # Everything a developer does here. It needs Python >= 3.11 and a network at the first run; the rest installs itself
 # into .venv. `make PYTHON=/path/to/python ...` chooses the interpreter.
 .POSIX:
-.PHONY: help dev test check bench soak wheel lock clean venv
+.PHONY: help dev test check bench soak faults wheel lock clean venv
 
 ARGS =
+JOBS = 2
 PYTHON ?=
 BIN = .venv/bin
 
@@ -15,8 +16,8 @@ help: ## this list
 dev: venv ## run the whole service here, with a real PostgreSQL and Valkey of its own; Ctrl-C stops it
 	@exec $(BIN)/authsvc dev $(ARGS)
 
-test: venv ## run every test, against real stores
-	@exec $(BIN)/python -m pytest $(ARGS)
+test: venv ## run every test, against real stores; JOBS=1 for one after the other
+	@exec $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 check: venv ## style, types and the house rules
 	$(BIN)/ruff check
@@ -29,6 +30,9 @@ bench: venv ## measure, as ratios against a bare ceiling in the same run
 
 soak: venv ## an hour of mixed load, and whether memory grows; ARGS="--minutes 5" for less
 	@exec $(BIN)/python -m tests.soak $(ARGS)
+
+faults: venv ## kill, stop, flush and cut off stores and workers under load; ARGS="--seconds 60 --schedules 20"
+	@exec $(BIN)/python -m tests.faults $(ARGS)
 
 wheel: venv ## build dist/*.whl
 	$(BIN)/hatchling build -t wheel

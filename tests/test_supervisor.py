@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from tests.journeys.service import free_port
+
 PATIENCE_S = 20.0
 ACTIVE = 'authsvc_introspections_total{outcome="active"}'
 LIVING = "authsvc_http_requests_in_progress"
@@ -37,11 +39,6 @@ def wait_for(look: Callable[[], T], what: str) -> T:
             pass
         time.sleep(0.02)
     pytest.fail(f"waited in vain for {what}")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 def get(port: int, path: str, timeout: float = 10.0) -> tuple[int, str]:

@@ -40,13 +40,14 @@ class Prometheus:
 
 @pytest.fixture(scope="package")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Two workers that shed logins early."""
+    """Two workers, with Redis, that shed logins early."""
     log = tmp_path_factory.mktemp("deploy") / "log"
     with (
         running_stores(durable=False) as stores,
         serving(
             stores.database_url, log, "--workers", "2", "--migrate",
             AUTHSVC_PASSWORD_HASH_THREADS="1", AUTHSVC_PASSWORD_HASH_QUEUE="1", AUTHSVC_LOGIN_ATTEMPTS="0",
+            AUTHSVC_REDIS_URL=stores.redis_url,
         ) as service,
     ):  # fmt: skip
         yield service
@@ -65,16 +66,17 @@ def prometheus(service: Service, tmp_path_factory: pytest.TempPathFactory) -> It
         )  # fmt: skip
     watching = Prometheus(f"http://127.0.0.1:{port}")
     try:
-        wait_until(lambda: _has_seen(watching, 'up{job="authsvc"} == 1'), 30)
+        wait_until(lambda: _has_seen(watching, 'up{job="authsvc"} == 1'), 60)
+        wait_until(lambda: _has_seen(watching, 'authsvc_cache_state{state="R"} == 1'), 60)
         # Twice, with a scrape in between: a rate is of what changed.
         for _ in range(2):
             _use(service)
             time.sleep(2)
         # The jobs begin after ten seconds.
-        wait_until(lambda: _has_seen(watching, "min(authsvc_job_last_success_timestamp_seconds) > 0"), 30)
+        wait_until(lambda: _has_seen(watching, "min(authsvc_job_last_success_timestamp_seconds) > 0"), 60)
         # The gauges of the pools are sampled every five seconds.
-        wait_until(lambda: _has_seen(watching, 'authsvc_db_pool_size{pool="main"} > 0'), 30)
-        wait_until(lambda: _has_seen(watching, 'instance_pool:authsvc_db_pool_in_use:ratio5m{pool="main"} >= 0'), 30)
+        wait_until(lambda: _has_seen(watching, 'authsvc_db_pool_size{pool="main"} > 0'), 60)
+        wait_until(lambda: _has_seen(watching, 'instance_pool:authsvc_db_pool_in_use:ratio5m{pool="main"} >= 0'), 60)
         yield watching
     finally:
         process.terminate()
@@ -115,6 +117,10 @@ def _use(service: Service) -> None:
             return http.post(f"{service.base}/api/v1/login", json={"email": email, "password": password}).status_code
 
     assert log_in(PASSWORD) == 200
+    statuses: set[int] = set()
     with ThreadPoolExecutor(12) as pool:
-        statuses = set(pool.map(log_in, ["not the password of ours"] * 12))
-    assert statuses == {401, 503}
+        for _ in range(5):  # on a busy machine they come one after the other, and none is shed
+            statuses |= set(pool.map(log_in, ["not the password of ours"] * 12))
+            if statuses == {401, 503}:
+                return
+    raise AssertionError(statuses)

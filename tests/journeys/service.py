@@ -8,8 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,19 @@ START_SECONDS = 60
 _AUTHSVC = [sys.executable, "-m", "authsvc"]
 
 
+# Below those that the kernel gives to connections. Test runs at one time begin at different ones.
+_PORTS = range(20_000, 32_000)
+_ports = islice(cycle(_PORTS), os.getpid() * 997 % len(_PORTS), None)
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that nobody listens on, and that is not given out again."""
+    for port in _ports:
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def clean_environment(**settings: str) -> dict[str, str]:
