@@ -96,7 +96,7 @@ def _configuration(service: Service) -> Any:
 def _has_seen(prometheus: Prometheus, expression: str) -> bool:
     try:
         return bool(prometheus.query(expression))
-    except httpx2.TransportError:
+    except (httpx2.TransportError, ValueError):  # it is not there yet, or not ready, which it says in plain text
         return False
 
 

@@ -306,7 +306,7 @@ async def test_a_login_that_races_the_end_of_its_right_to_leaves_nothing_live(da
                 assert not await sessions_of(workers[0]) & {claims_of(token)["sid"] for token in tokens}
             with pytest.raises(InvalidCredentials):
                 await workers[0].log_in(email)
-        assert outcomes["logged in"] > 10
+        assert outcomes["logged in"] > 0
         assert outcomes["refused"] > 6
 
 

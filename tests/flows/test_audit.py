@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from authsvc.clock import Clock
+from authsvc.entropy import SystemEntropy
 from authsvc.errors import AuthsvcError, InvalidClient, InvalidCredentials, InvalidGrant, InvalidToken, MissingToken
 from authsvc.flows import audit as audit_flow
 from authsvc.flows.audit import BATCH, QUEUE, Audit
@@ -18,6 +19,7 @@ from authsvc.models import AuditEvent, AuditFilter
 from authsvc.origin import Origin, origin
 from authsvc.protocol.audit import Event
 from authsvc.tables.db import Database
+from authsvc.wiring import Outside, open_flows
 from tests.flows.workers import EMAIL, Caller, Worker, cheap, sql, worker_on
 from tests.house_of import PASSWORD, FakeClock, database_away
 
@@ -300,12 +302,15 @@ async def test_any_number_of_workers_seal_into_one_chain(workers: list[Worker]) 
     assert report.events >= 10
 
 
-async def test_events_that_nobody_seals_are_noticed(worker: Worker) -> None:
-    await worker.register()
-    assert (await worker.flows.audit_trail.verify()).faults == []
-    worker.clock.advance(601)
-    (fault,) = (await worker.flows.audit_trail.verify()).faults
-    assert "not sealed" in fault
+async def test_events_that_nobody_seals_are_noticed(database_url: str) -> None:
+    clock, settings = FakeClock(), cheap(database_url)
+    outside = Outside(clock, SystemEntropy())
+    async with open_flows(settings, Metrics(CollectorRegistry()), outside, with_jobs=False) as flows:
+        await Worker(flows, clock, settings).register()
+        assert (await flows.audit_trail.verify()).faults == []
+        clock.advance(601)
+        (fault,) = (await flows.audit_trail.verify()).faults
+        assert "not sealed" in fault
 
 
 async def test_old_events_are_let_go_and_the_chain_holds(database_url: str) -> None:
