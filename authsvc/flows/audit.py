@@ -119,8 +119,13 @@ class Audit:
             await security_events.insert_events(self._db, batch)
         except Unavailable:
             return False
+        except Exception:  # the next ones must not wait behind what will never be taken
+            log.error("audit events could not be written", exc_info=True, events=count)
+            self._dropped += count
+            self._count["dropped"].inc(count)
+        else:
+            self._dropped -= gap
+            self._count["observed"].inc(count)
         for _ in range(count):
             self._waiting.popleft()
-        self._dropped -= gap
-        self._count["observed"].inc(count)
         return True

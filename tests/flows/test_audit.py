@@ -269,6 +269,21 @@ async def test_the_end_does_not_wait_for_an_outage_to_end(
     assert counts(metrics)["dropped"] == 1
 
 
+async def test_what_will_never_be_taken_holds_up_nothing_behind_it(db: Database) -> None:
+    audit, metrics = an_audit(db)
+    await db.execute("ALTER TABLE audit.security_events ADD CONSTRAINT never CHECK (event <> 'authz_fail') NOT VALID")
+    try:
+        audit.observe(audit.build(Event.AUTHZ_FAIL))
+        assert await audit._write()
+        audit.observe(audit.build(Event.AUTHN_LOGIN_FAIL))
+        assert await audit._write()
+    finally:
+        await db.execute("ALTER TABLE audit.security_events DROP CONSTRAINT never")
+    found = await rows(db)
+    assert [each["event"] for each in found] == ["authn_login_fail", "sys_monitor_disabled"]
+    assert counts(metrics) == {"recorded": 0, "observed": 1, "dropped": 1}
+
+
 # --- The trail
 
 

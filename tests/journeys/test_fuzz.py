@@ -18,7 +18,7 @@ from tests.house_of import PASSWORD
 from tests.journeys.service import Service, serving
 from tests.stores import fresh_database
 
-EXAMPLES = os.environ.get("AUTHSVC_FUZZ_EXAMPLES", "40")
+EXAMPLES = os.environ.get("AUTHSVC_FUZZ_EXAMPLES", "20")
 SEED = os.environ.get("AUTHSVC_FUZZ_SEED", "1")
 EMAIL = "ada@example.com"
 UNLIMITED = {
