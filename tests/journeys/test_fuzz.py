@@ -61,6 +61,11 @@ def test_what_anybody_and_clients_may_call(service: Service, tmp_path: Path) -> 
     fuzz(service, tmp_path, "--auth", ":".join(client), "--exclude-path-regex", "/me|/logout")
 
 
+def test_what_ends_sessions(service: Service, tmp_path: Path) -> None:
+    """With a token that is dead, or never was one: those that work would work once."""
+    fuzz(service, tmp_path, "-H", "Authorization: Bearer nothing", "--include-path-regex", "logout")
+
+
 def test_what_users_may_call(service: Service, tmp_path: Path) -> None:
     """But for what ends the session that is used for it."""
     service.cli("user", "create", "--email", EMAIL, "--password-stdin", stdin=PASSWORD)
