@@ -110,6 +110,7 @@ class Database:
         self._on_unavailable = on_unavailable
         self._on_wait = on_wait
         self._pool: Any = None
+        self._giving_back: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         self._pool = await asyncpg.create_pool(
@@ -130,6 +131,7 @@ class Database:
             await asyncio.wait_for(self._pool.close(), 1)
         except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             self._pool.terminate()
+        await asyncio.gather(*self._giving_back, return_exceptions=True)
 
     @property
     def size(self) -> int:
@@ -170,9 +172,29 @@ class Database:
         try:
             with store_errors():
                 asked = perf_counter()
-                async with self._pool.acquire(timeout=self._timeout) as connection:
-                    self._on_wait(perf_counter() - asked)
+                connection = await self._pool.acquire(timeout=self._timeout)
+                self._on_wait(perf_counter() - asked)
+                try:
                     yield connection
+                except BaseException:
+                    self._give_back(connection)
+                    raise
+                await self._pool.release(connection)
         except Unavailable:
             self._on_unavailable()
             raise
+
+    def _give_back(self, connection: Any) -> None:
+        """Releases a connection whose block has failed, without holding up the one who waits for the failure.
+
+        The pool first waits for the query's cancellation, up to its timeout where the server hangs. A caller who is
+        cancelled meanwhile would leave that wait's error to nobody, which asyncio reports with a traceback.
+        """
+        task = asyncio.create_task(self._pool.release(connection))
+        self._giving_back.add(task)
+        task.add_done_callback(self._given_back)
+
+    def _given_back(self, task: asyncio.Task[None]) -> None:
+        self._giving_back.discard(task)
+        if not task.cancelled():
+            task.exception()  # the pool has closed the connection; asking for the error is what keeps it quiet

@@ -1,6 +1,7 @@
 """The pool: what counts as "the store cannot be asked", and that it is whole again afterwards (FLT-36, FLT-37)."""
 
 import asyncio
+import gc
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from time import perf_counter
@@ -455,6 +456,24 @@ async def test_a_server_that_hangs_holds_nobody_for_long_and_no_connection_for_g
         outcomes = await asyncio.gather(*(ask(db) for ask in ASK * 4), return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {Unavailable}
         assert perf_counter() - started < 4 * SOON, "one timeout for the query, one to give the connection up"
+        line.resume()
+        await check_works(db)
+
+
+async def test_impatient_callers_of_a_server_that_hangs_leave_no_error_to_nobody(line: Line) -> None:
+    """An exception that nobody retrieved fails the test: the runner listens to the loop's own complaints."""
+    async with database_on(line.url, timeout=SOON, size=20) as db:
+        assert await asyncio.gather(*(db.fetchval("SELECT 1 FROM pg_sleep(0.1)") for _ in range(20))) == [1] * 20
+        line.hold()
+        asking = [asyncio.create_task(db.fetchval("SELECT 1")) for _ in range(20)]
+        await asyncio.sleep(0.01)
+        for pause in (0.01, 0):  # out of the query, into the wait for its cancellation; then out of that
+            for each in asking:
+                each.cancel()
+            await asyncio.sleep(pause)
+        await asyncio.wait(asking)
+        await until_idle(db)
+        gc.collect()
         line.resume()
         await check_works(db)
 

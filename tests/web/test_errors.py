@@ -46,10 +46,17 @@ def all_errors() -> Iterator[AuthsvcError]:
 EVERY_ERROR = pytest.mark.parametrize("error", list(all_errors()), ids=lambda error: type(error).__name__)
 
 
+@pytest.fixture
+def in_a_request() -> Iterator[None]:
+    token = request_id.set("0" * 32)
+    yield
+    request_id.reset(token)
+
+
 @EVERY_ERROR
 @pytest.mark.parametrize("render", [render_oauth, render_problem])
+@pytest.mark.usefixtures("in_a_request")
 def test_every_error_can_be_told_in_every_family(error: AuthsvcError, render: Renderer) -> None:
-    request_id.set("0" * 32)
     answer: Answer = render(error)
     told = json.loads(answer.body)
     assert answer.status == status_of(error)
