@@ -4,234 +4,150 @@ Precedence: command line > environment > file > default. Every setting has a `_F
 value, so that a secret need not stand in the environment.
 """
 
-import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
+from authsvc import setting_parsers as parsers
 from authsvc.errors import ConfigurationError
 
 PREFIX = "AUTHSVC_"
 FILE_SUFFIX = "_FILE"
 CONFIG_FILE = "AUTHSVC_CONFIG_FILE"
 
-Parse = Callable[[str], Any]
 
-_ORIGIN = re.compile(
-    r"(?P<scheme>https?)://(?P<host>[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:(?P<port>[1-9][0-9]{0,4}))?"
-)
-_DEFAULT_PORTS = {("https", "443"), ("http", "80")}
-
-
-def _setting(parse: Parse, doc: str, default: Any = MISSING, *, secret: bool = False) -> Any:
+def _setting(parse: parsers.Parse, doc: str, default: Any = MISSING, *, secret: bool = False) -> Any:
     metadata = {"parse": parse, "doc": doc, "secret": secret}
     return field(default=default, metadata=metadata, repr=not secret)
-
-
-# --- Parsers: text -> value, or ValueError with a text for the operator
-
-
-def _whole(low: int, high: int) -> Parse:
-    def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
-            raise ValueError(f"must be a whole number from {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-def _one_of(*choices: str) -> Parse:
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}")
-        return text
-
-    return parse
-
-
-def _url(*schemes: str) -> Parse:
-    def parse(text: str) -> str:
-        if _scheme_of(text) not in schemes:
-            raise ValueError(f"must be a URL that starts with {' or '.join(scheme + '://' for scheme in schemes)}")
-        return text
-
-    return parse
-
-
-def _scheme_of(text: str) -> str:
-    try:
-        return urlsplit(text).scheme
-    except ValueError:  # whose words may quote the text, and that holds a password
-        return ""
-
-
-def _issuer(text: str) -> str:
-    """MET-05, ISS-02: https, no query, no fragment; http on loopback alone."""
-    try:
-        parts = urlsplit(text)
-        host = parts.hostname or ""
-        _ = parts.port
-    except ValueError:
-        raise ValueError("must be a URL") from None
-    if not host or not (text.isascii() and text.isprintable()) or " " in text or "@" in parts.netloc:
-        raise ValueError("must be a URL with a host and no credentials")
-    if "?" in text or "#" in text:
-        raise ValueError("must have no query and no fragment (RFC 8414 §2)")
-    if parts.path.endswith("/"):
-        raise ValueError("must not end in a slash: it is compared character for character")
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
-        raise ValueError("must start with https:// (http:// is accepted on loopback only)")
-    return text
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _origins(text: str) -> tuple[str, ...]:
-    """As browsers write them (RFC 6454 §6.2): anything else would never match, or match too much (ATK-64)."""
-    found = tuple(each.strip() for each in text.split(","))
-    for each in found:
-        parts = _ORIGIN.fullmatch(each)
-        if parts is None or int(parts["port"] or 1) > 65_535 or (parts["scheme"], parts["port"]) in _DEFAULT_PORTS:
-            raise ValueError("must be origins as browsers send them, like https://login.example.com, between commas")
-        if parts["scheme"] == "http" and not _is_loopback(parts["host"].strip("[]")):
-            raise ValueError("must be origins with https (http is accepted on loopback only)")
-    return found
-
-
-def _absolute_uri(text: str) -> str:
-    if not _scheme_of(text) or "#" in text or not text.isascii() or any(c.isspace() for c in text):
-        raise ValueError("must be an absolute URI without fragment (RFC 8707 §2)")
-    return text
-
-
-def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    try:
-        return tuple(ip_network(part.strip()) for part in text.split(","))
-    except ValueError:
-        raise ValueError("must be networks like 10.0.0.0/8 or fd00::/8 (no bits set behind the prefix)") from None
-
-
-def _days_or_never(text: str) -> int:
-    """PostgreSQL keeps every event for a month, whatever it is told (`audit.forget`)."""
-    return 0 if text == "0" else int(_whole(31, 36_500)(text))
-
-
-def _text(text: str) -> str:
-    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything an operator can set; the words beside each stand in `docs/settings.md` too."""
 
-    issuer: str = _setting(_issuer, "The service's own identity and base URL, in every token and in the metadata.")
+    issuer: str = _setting(
+        parsers.issuer, "The service's own identity and base URL, in every token and in the metadata."
+    )
     database_url: str = _setting(
-        _url("postgresql", "postgres"), "PostgreSQL, as `postgresql://user:password@host:5432/name`.", secret=True
+        parsers.url("postgresql", "postgres"),
+        "PostgreSQL, as `postgresql://user:password@host:5432/name`.",
+        secret=True,
     )
     master_key: str = _setting(
-        _text, "32 random bytes, base64url: encrypts the signing keys at rest. Made by `authsvc master-key generate`.",
+        parsers.text,
+        "32 random bytes, base64url: encrypts the signing keys at rest. Made by `authsvc master-key generate`.",
         secret=True,
     )  # fmt: skip
     master_key_previous: str | None = _setting(
-        _text, "The master key before this one, for as long as anything is sealed with it: it only opens.", None,
+        parsers.text, "The master key before this one, for as long as anything is sealed with it: it only opens.", None,
         secret=True,
     )  # fmt: skip
     redis_url: str | None = _setting(
-        _url("redis", "rediss", "unix"), "Redis 7 or Valkey, the cache in front of PostgreSQL. Optional.", None,
+        parsers.url("redis", "rediss", "unix"), "Redis 7 or Valkey, the cache in front of PostgreSQL. Optional.", None,
         secret=True,
     )  # fmt: skip
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _setting(
-        _networks, "Networks of the proxies in front, comma-separated: their `X-Forwarded-For` is believed.", ()
+        parsers.networks, "Networks of the proxies in front, comma-separated: their `X-Forwarded-For` is believed.", ()
     )
     default_audience: str | None = _setting(
-        _absolute_uri, "The `aud` of tokens asked for without a resource. Default: `<issuer>/resources`.", None
+        parsers.absolute_uri, "The `aud` of tokens asked for without a resource. Default: `<issuer>/resources`.", None
     )
     access_token_algorithm: str = _setting(
-        _one_of("ES256", "RS256", "Ed25519"), "Signs the access tokens: `ES256`, `RS256` or `Ed25519`.", "ES256"
+        parsers.one_of("ES256", "RS256", "Ed25519"), "Signs the access tokens: `ES256`, `RS256` or `Ed25519`.", "ES256"
     )
     key_rotation_days: int = _setting(
-        _whole(0, 3650), "How long a key signs before the next one takes over. 0: until `authsvc key rotate`.", 90
+        parsers.whole(0, 3650),
+        "How long a key signs before the next one takes over. 0: until `authsvc key rotate`.",
+        90,
     )
-    access_token_seconds: int = _setting(_whole(30, 3600), "How long an access token lives.", 600)
-    session_seconds: int = _setting(_whole(300, 2_592_000), "How long a session lives at most.", 2_592_000)
+    access_token_seconds: int = _setting(parsers.whole(30, 3600), "How long an access token lives.", 600)
+    session_seconds: int = _setting(parsers.whole(300, 2_592_000), "How long a session lives at most.", 2_592_000)
     refresh_idle_seconds: int = _setting(
-        _whole(300, 7_776_000), "How long a refresh token lives when it is not used.", 1_209_600
+        parsers.whole(300, 7_776_000), "How long a refresh token lives when it is not used.", 1_209_600
     )
     refresh_absolute_seconds: int = _setting(
-        _whole(300, 7_776_000), "How long a family of refresh tokens lives at most.", 7_776_000
+        parsers.whole(300, 7_776_000), "How long a family of refresh tokens lives at most.", 7_776_000
     )
-    registration: str = _setting(_one_of("open", "closed"), "Whether `POST /api/v1/users` makes users.", "open")
-    password_min_length: int = _setting(_whole(8, 64), "Fewest code points of a new password.", 15)
+    registration: str = _setting(parsers.one_of("open", "closed"), "Whether `POST /api/v1/users` makes users.", "open")
+    password_min_length: int = _setting(parsers.whole(8, 64), "Fewest code points of a new password.", 15)
     password_pepper: str | None = _setting(
-        _text, "32 random bytes, base64url: keys passwords before they are hashed. Made by `authsvc pepper generate`.",
+        parsers.text,
+        "32 random bytes, base64url: keys passwords before they are hashed. Made by `authsvc pepper generate`.",
         None, secret=True,
     )  # fmt: skip
     password_pepper_previous: str | None = _setting(
-        _text, "Another pepper that stored hashes may have: the one before, or the one to come.", None, secret=True
+        parsers.text,
+        "Another pepper that stored hashes may have: the one before, or the one to come.",
+        None,
+        secret=True,
     )
-    password_hash_memory_kib: int = _setting(_whole(19_456, 1_048_576), "Argon2id memory per hash, in KiB.", 19_456)
-    password_hash_passes: int = _setting(_whole(2, 20), "Argon2id passes over the memory.", 2)
+    password_hash_memory_kib: int = _setting(
+        parsers.whole(19_456, 1_048_576), "Argon2id memory per hash, in KiB.", 19_456
+    )
+    password_hash_passes: int = _setting(parsers.whole(2, 20), "Argon2id passes over the memory.", 2)
     password_hash_threads: int = _setting(
-        _whole(0, 64),
+        parsers.whole(0, 64),
         "Hashes computed at once in one worker. 0: one less than the processors it may use, at least 1.",
         0,
     )
     password_hash_queue: int = _setting(
-        _whole(1, 1024), "Hashes that may wait in one worker; beyond it the answer is 503 with Retry-After.", 16
+        parsers.whole(1, 1024), "Hashes that may wait in one worker; beyond it the answer is 503 with Retry-After.", 16
     )
     attempt_window_seconds: int = _setting(
-        _whole(60, 86_400), "The time that the next five count in: a spent budget takes as long to grow back.", 900
+        parsers.whole(60, 86_400),
+        "The time that the next five count in: a spent budget takes as long to grow back.",
+        900,
     )
     login_attempts: int = _setting(
-        _whole(0, 1_000_000),
+        parsers.whole(0, 1_000_000),
         "Failed logins at one account from one address; also wrong current passwords of one user. 0: no limit.", 10,
     )  # fmt: skip
     login_attempts_per_account: int = _setting(
-        _whole(0, 1_000_000), "Failed logins at one account from all addresses together. 0: no limit.", 100
+        parsers.whole(0, 1_000_000), "Failed logins at one account from all addresses together. 0: no limit.", 100
     )
     login_attempts_per_address: int = _setting(
-        _whole(0, 1_000_000), "Failed logins from one address at all accounts together. 0: no limit.", 300
+        parsers.whole(0, 1_000_000), "Failed logins from one address at all accounts together. 0: no limit.", 300
     )
     registrations_per_address: int = _setting(
-        _whole(0, 1_000_000), "Attempts to register from one address. 0: no limit.", 100
+        parsers.whole(0, 1_000_000), "Attempts to register from one address. 0: no limit.", 100
     )
     client_failures: int = _setting(
-        _whole(0, 1_000_000), "Failed authentications of one client from one address, in one worker. 0: no limit.", 100
+        parsers.whole(0, 1_000_000),
+        "Failed authentications of one client from one address, in one worker. 0: no limit.",
+        100,
     )
     client_requests_per_minute: int = _setting(
-        _whole(0, 10_000_000),
+        parsers.whole(0, 10_000_000),
         "Token requests of one client in one worker, and as many revocations. 0: no limit.", 60_000,
     )  # fmt: skip
     introspections_per_minute: int = _setting(
-        _whole(0, 10_000_000), "Introspections of one client, in one worker. 0: no limit.", 0
+        parsers.whole(0, 10_000_000), "Introspections of one client, in one worker. 0: no limit.", 0
     )
-    database_pool: int = _setting(_whole(1, 100), "PostgreSQL connections of one worker, besides introspection's.", 8)
-    introspection_pool: int = _setting(_whole(1, 16), "PostgreSQL connections kept for introspection alone.", 2)
-    database_timeout_ms: int = _setting(_whole(100, 30_000), "Longest wait for one PostgreSQL statement.", 3_000)
+    database_pool: int = _setting(
+        parsers.whole(1, 100), "PostgreSQL connections of one worker, besides introspection's.", 8
+    )
+    introspection_pool: int = _setting(parsers.whole(1, 16), "PostgreSQL connections kept for introspection alone.", 2)
+    database_timeout_ms: int = _setting(parsers.whole(100, 30_000), "Longest wait for one PostgreSQL statement.", 3_000)
     audit_retention_days: int = _setting(
-        _days_or_never, "Days that security events are kept; 0 keeps them for good.", 400
+        parsers.days_or_never, "Days that security events are kept; 0 keeps them for good.", 400
     )
-    token_cache: int = _setting(_whole(0, 10_000_000), "Verified tokens one worker remembers.", 50_000)
-    jwks_max_age: int = _setting(_whole(30, 3600), "Seconds a verifier may keep the JWKS.", 300)
+    token_cache: int = _setting(parsers.whole(0, 10_000_000), "Verified tokens one worker remembers.", 50_000)
+    jwks_max_age: int = _setting(parsers.whole(30, 3600), "Seconds a verifier may keep the JWKS.", 300)
     cors_origins: tuple[str, ...] = _setting(
-        _origins, "Sites whose scripts may use the API from a browser: exact origins, between commas.", ()
+        parsers.origins, "Sites whose scripts may use the API from a browser: exact origins, between commas.", ()
     )
     tls_certificate: str | None = _setting(
-        _text, "A PEM file with the certificate and its chain: the service then speaks TLS itself.", None
+        parsers.text, "A PEM file with the certificate and its chain: the service then speaks TLS itself.", None
     )
-    tls_key: str | None = _setting(_text, "The PEM file with the key of that certificate.", None)
-    log_level: str = _setting(_one_of("debug", "info", "warning", "error"), "Least severe message written.", "info")
+    tls_key: str | None = _setting(parsers.text, "The PEM file with the key of that certificate.", None)
+    log_level: str = _setting(
+        parsers.one_of("debug", "info", "warning", "error"), "Least severe message written.", "info"
+    )
     log_format: Literal["json", "console"] = _setting(
-        _one_of("json", "console"), "`json`, or `console` for people.", "json"
+        parsers.one_of("json", "console"), "`json`, or `console` for people.", "json"
     )
 
     @property

@@ -55,7 +55,7 @@ class ServeOptions:
     ends_with_terminal: bool = False
     on_ready: Callable[[], None] | None = None
     app: str = "authsvc.app:create_app"
-    probe: str = "authsvc.wiring:open_readiness"
+    probe: str = "authsvc.readiness:open_readiness"
 
 
 def serve(options: ServeOptions, settings: Settings) -> int:

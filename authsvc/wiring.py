@@ -1,11 +1,9 @@
 """Opens the outside and builds the flows. The only place that builds things."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
-from importlib.resources import files
 
 from authsvc.adapters.hasher import HashCost, Hasher
 from authsvc.caches.attempts import SharedAttempts
@@ -13,7 +11,7 @@ from authsvc.caches.redis import Cache
 from authsvc.caches.revocations import RevocationCache
 from authsvc.clock import Clock, SystemClock
 from authsvc.entropy import Entropy, SystemEntropy
-from authsvc.errors import ConfigurationError, Unavailable
+from authsvc.errors import Unavailable
 from authsvc.flows import Flows
 from authsvc.flows.access import Access
 from authsvc.flows.account import Account
@@ -51,18 +49,12 @@ from authsvc.flows.warm_up import WarmUp
 from authsvc.jobs.runner import Periodic
 from authsvc.jobs.schedule import jobs_of
 from authsvc.metrics import Metrics
-from authsvc.migrate import pending
-from authsvc.models import CacheState, GrantType, Limiter
+from authsvc.models import GrantType
+from authsvc.policies import limits_of, password_rules_of, peppers_of, rotation_of
 from authsvc.protocol.audit import Event
-from authsvc.protocol.limits import Limit
 from authsvc.protocol.master_key import MasterKey
-from authsvc.protocol.passwords import PasswordRules, parse_common, words_of_issuer
-from authsvc.protocol.peppers import Peppers, parse_pepper
-from authsvc.protocol.rotation import Policy
 from authsvc.settings import Settings
 from authsvc.tables import revocations as revocations_table
-from authsvc.tables import signing_keys
-from authsvc.tables.cache_mode import get_mode
 from authsvc.tables.db import Database
 
 AUDIT_SEAL_SECONDS = 5.0
@@ -142,7 +134,7 @@ async def open_flows(
 
         keys = SigningKeys(
             db, revocations, audit, clock, entropy, metrics,
-            master_key=master_key, policy=_rotation(settings),
+            master_key=master_key, policy=rotation_of(settings),
         )  # fmt: skip
         with suppress(Unavailable):  # the job below loads them when PostgreSQL is back
             await keys.refresh()
@@ -153,11 +145,11 @@ async def open_flows(
         )
         await hasher.open()
         stack.callback(hasher.close)
-        passwords = Passwords(db, hasher, _peppers(settings), _password_rules(settings))
+        passwords = Passwords(db, hasher, peppers_of(settings), password_rules_of(settings))
 
         copies = ClientCopies(db, clock)
         shared = None if cache is None else SharedAttempts(cache)
-        limits = Limits(_allowed(settings), shared, LocalAttempts(clock), audit, metrics)
+        limits = Limits(limits_of(settings), shared, LocalAttempts(clock), audit, metrics)
         client_auth = ClientAuth(copies, limits, audit, clock)
         recognition = Recognition(keys, revocations, clock, issuer=settings.issuer, capacity=settings.token_cache)
         issuance = Issuance(
@@ -235,46 +227,6 @@ async def open_flows(
         yield flows
 
 
-def _rotation(settings: Settings) -> Policy:
-    days = settings.key_rotation_days
-    return Policy(
-        algorithm=settings.access_token_algorithm,
-        jwks_max_age=timedelta(seconds=settings.jwks_max_age),
-        rotation=timedelta(days=days) if days else None,
-    )
-
-
-def _allowed(settings: Settings) -> dict[Limiter, Limit]:
-    """The limits that are set."""
-    window, minute = settings.attempt_window_seconds, 60
-    numbers = {
-        Limiter.LOGIN: (settings.login_attempts, window),
-        Limiter.LOGIN_ACCOUNT: (settings.login_attempts_per_account, window),
-        Limiter.LOGIN_ADDRESS: (settings.login_attempts_per_address, window),
-        Limiter.PASSWORD: (settings.login_attempts, window),
-        Limiter.REGISTRATION: (settings.registrations_per_address, window),
-        Limiter.CLIENT_AUTHENTICATION: (settings.client_failures, window),
-        Limiter.TOKEN: (settings.client_requests_per_minute, minute),
-        Limiter.REVOCATION: (settings.client_requests_per_minute, minute),
-        Limiter.INTROSPECTION: (settings.introspections_per_minute, minute),
-    }
-    return {limiter: Limit(attempts, seconds) for limiter, (attempts, seconds) in numbers.items() if attempts}
-
-
-def _peppers(settings: Settings) -> Peppers:
-    texts = (settings.password_pepper, settings.password_pepper_previous)
-    return Peppers(*(None if text is None else parse_pepper(text) for text in texts))
-
-
-def _password_rules(settings: Settings) -> PasswordRules:
-    common = files("authsvc.protocol").joinpath("common_passwords.txt").read_text(encoding="utf-8")
-    return PasswordRules(
-        min_length=settings.password_min_length,
-        common=parse_common(common),
-        service=words_of_issuer(settings.issuer),
-    )
-
-
 def _pool_sampler(metrics: Metrics, *databases: Database) -> Callable[[], Awaitable[None]]:
     gauges = [(database, metrics.db_pool(database.name)) for database in databases]
 
@@ -284,33 +236,3 @@ def _pool_sampler(metrics: Metrics, *databases: Database) -> Callable[[], Awaita
             gauge.size.set(database.size)
 
     return sample
-
-
-@asynccontextmanager
-async def open_readiness(settings: Settings) -> AsyncIterator[Callable[[], Awaitable[Sequence[str]]]]:
-    """What keeps this deployment from serving: asked of PostgreSQL at each call, on a connection of its own.
-
-    The texts go to operators; they name no host and no secret.
-    """
-    database = Database(settings.database_url, size=1, timeout=1.0, name="readiness")
-    await database.open()
-
-    async def faults() -> Sequence[str]:
-        try:
-            missing = await pending(database)
-            if missing:
-                return [f"{len(missing)} migrations are not applied"]
-            if not await signing_keys.list_keys(database):
-                return ["there is no signing key yet"]
-            if settings.redis_url is None and (await get_mode(database)).state is not CacheState.POSTGRESQL:
-                return ["other nodes use Redis, and AUTHSVC_REDIS_URL is not set here"]
-        except Unavailable:
-            return ["PostgreSQL cannot be asked"]
-        except ConfigurationError as error:
-            return error.faults
-        return []
-
-    try:
-        yield faults
-    finally:
-        await database.close()

@@ -16,8 +16,8 @@ from authsvc.errors import ConfigurationError, Unavailable
 from authsvc.jobs.runner import Periodic
 from authsvc.migrate import migrate, shipped
 from authsvc.protocol.keys import format_master_key
+from authsvc.readiness import open_readiness
 from authsvc.settings import Settings
-from authsvc.wiring import open_readiness
 from tests.flows.workers import Caller, Worker, cheap, worker_on
 from tests.house_of import FakeClock
 from tests.stores import embedded, fresh_database, passable_directory
