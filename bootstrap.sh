@@ -55,7 +55,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 UV_SYSTEM_CERTS=1
 
 with_uv() {
     .venv/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements-uv.lock &&
-        .venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock &&
+        .venv/bin/uv pip sync --quiet --compile-bytecode --python .venv/bin/python --require-hashes requirements.lock &&
         .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e .
 }
 with_pip() {

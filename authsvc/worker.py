@@ -130,6 +130,7 @@ class WorkerProcess:
         self._started = time.monotonic()
         self._beat: float | None = None
         self._retired: float | None = None
+        self._is_killed = False
 
     @property
     def signs(self) -> Sequence[Any]:
@@ -164,8 +165,10 @@ class WorkerProcess:
         return self._process.exitcode
 
     def is_overdue(self, hang_seconds: float) -> bool:
-        """It ought to have started, shown a pulse or stopped by now."""
+        """It ought to have started, shown a pulse or stopped by now, and nobody has killed it for that yet."""
         now = time.monotonic()
+        if self._is_killed:
+            return False
         if self._retired is not None:
             return now - self._retired > self._graceful_timeout + CLOSING_S
         if self._beat is None:
@@ -183,6 +186,7 @@ class WorkerProcess:
             self._process.terminate()
 
     def kill(self) -> None:
+        self._is_killed = True
         self._process.kill()
 
     def bury(self) -> None:

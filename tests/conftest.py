@@ -13,11 +13,13 @@ import redis
 
 from authsvc.embedded import Stores
 from authsvc.migrate import migrate
+from tests import overheard
 from tests.stores import fresh_database, running_stores
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.option.anyio_mode = "auto"
+    overheard.listen()
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +31,7 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 @pytest.fixture(scope="session")
 def stores() -> Iterator[Stores]:
     """The servers of this run. A test that stops, kills or fills them starts its own."""
-    with running_stores(durable=False) as stores:
+    with running_stores(durable=False) as stores, overheard.listening_to(stores):
         yield stores
 
 

@@ -13,6 +13,7 @@ import yaml  # type: ignore[import-untyped, unused-ignore]
 
 from tests.deploy.tools import DEPLOY, read_yaml, tool
 from tests.house_of import PASSWORD
+from tests.journeys import fetch
 from tests.journeys.service import Service, free_port, serving, wait_until
 from tests.stores import running_stores
 
@@ -26,7 +27,7 @@ class Prometheus:
     base: str
 
     def ask(self, path: str, **parameters: str) -> Any:
-        answer = httpx2.get(f"{self.base}/api/v1/{path}", params=parameters, timeout=10).json()
+        answer = fetch.get(f"{self.base}/api/v1/{path}", params=parameters).json()
         assert answer["status"] == "success", answer
         return answer["data"]
 
@@ -107,14 +108,13 @@ def _use(service: Service) -> None:
     assert service.revoke(auth, token).status_code == 200
     assert service.introspect(auth, token).json() == {"active": False}
     assert service.introspect((auth[0], "wrong"), token).status_code == 401
-    assert httpx2.post(f"{service.base}/oauth2/token", data={}, auth=auth).status_code == 400
+    assert fetch.post(f"{service.base}/oauth2/token", data={}, auth=auth).status_code == 400
     email = f"{auth[0].lower()}@example.com"
     account = {"email": email, "password": PASSWORD}
-    assert httpx2.post(f"{service.base}/api/v1/users", json=account, timeout=20).status_code == 201
+    assert fetch.post(f"{service.base}/api/v1/users", json=account).status_code == 201
 
     def log_in(password: str) -> int:
-        with httpx2.Client(timeout=20) as http:
-            return http.post(f"{service.base}/api/v1/login", json={"email": email, "password": password}).status_code
+        return fetch.post(f"{service.base}/api/v1/login", json={"email": email, "password": password}).status_code
 
     assert log_in(PASSWORD) == 200
     statuses: set[int] = set()

@@ -16,7 +16,9 @@ from typing import Any
 
 import httpx2
 
+from tests import overheard
 from tests.house_of import MASTER_KEY
+from tests.journeys import fetch
 
 START_SECONDS = 60
 _AUTHSVC = [sys.executable, "-m", "authsvc"]
@@ -63,18 +65,18 @@ class Service:
         return made["client_id"], made["client_secret"]
 
     def token(self, auth: tuple[str, str]) -> str:
-        answer = httpx2.post(f"{self.base}/oauth2/token", data={"grant_type": "client_credentials"}, auth=auth)
+        answer = fetch.post(f"{self.base}/oauth2/token", data={"grant_type": "client_credentials"}, auth=auth)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["access_token"])
 
     def introspect(self, auth: tuple[str, str], token: str) -> httpx2.Response:
-        return httpx2.post(f"{self.base}/oauth2/introspect", data={"token": token}, auth=auth, timeout=10)
+        return fetch.post(f"{self.base}/oauth2/introspect", data={"token": token}, auth=auth)
 
     def revoke(self, auth: tuple[str, str], token: str) -> httpx2.Response:
-        return httpx2.post(f"{self.base}/oauth2/revoke", data={"token": token}, auth=auth, timeout=10)
+        return fetch.post(f"{self.base}/oauth2/revoke", data={"token": token}, auth=auth)
 
     def ask_management(self, path: str) -> httpx2.Response:
-        return httpx2.get(self.management + path, timeout=10)
+        return fetch.get(self.management + path)
 
     def log_lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
@@ -93,6 +95,8 @@ def run_cli(
         timeout=60,
         check=False,
     )
+    overheard.RUN.told(done.stdout)
+    overheard.RUN.said("what commands complain of", done.stderr)
     assert not check or done.returncode == 0, done.stderr
     return done
 
@@ -118,6 +122,7 @@ def serving(database_url: str, log: Path, *options: str, **settings: str) -> Ite
         if process.poll() is None:
             process.kill()
             process.wait()
+        overheard.RUN.said("logs", log.read_text())
 
 
 def _is_ready(service: Service) -> bool:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx2
 import pytest
 
 from tests.house_of import MASTER_KEY, PASSWORD
+from tests.journeys import fetch
 from tests.journeys.service import Service, clean_environment, run_cli, serving, wait_until
 from tests.stores import run_sql
 
@@ -26,7 +26,7 @@ def test_an_operator_sees_what_happened_and_that_nothing_was_changed(database_ur
     with serving(database_url, tmp_path / "log", *options, AUTHSVC_TRUSTED_PROXIES="127.0.0.0/8") as service:
         made = service.cli("user", "create", "--email", EMAIL, "--generate-password")
         forwarded = {"X-Forwarded-For": "198.51.100.1, 192.0.2.7"}
-        answer = httpx2.post(
+        answer = fetch.post(
             f"{service.base}/api/v1/login", json={"email": EMAIL, "password": PASSWORD}, headers=forwarded
         )
         assert answer.status_code == 401
@@ -48,7 +48,7 @@ def test_an_operator_sees_what_happened_and_that_nothing_was_changed(database_ur
         assert service.cli("audit", "verify")["faults"] == []
 
         # No answer has been awaited since: what it observed is written before the service ends.
-        httpx2.get(f"{service.base}/api/v1/me")
+        fetch.get(f"{service.base}/api/v1/me")
     assert exported(service, "--event", "authz_fail")
     assert exported(service, "--event", "sys_shutdown")
 
@@ -84,9 +84,9 @@ def test_the_service_works_under_a_role_that_owns_nothing(
     with serving(application_url, tmp_path / "log", "--workers", "2") as service:
         auth = service.client("--introspect", "own")
         service.cli("user", "create", "--email", EMAIL, "--password-stdin", stdin=PASSWORD)
-        login = httpx2.post(f"{service.base}/api/v1/login", json={"email": EMAIL, "password": PASSWORD}).json()
+        login = fetch.post(f"{service.base}/api/v1/login", json={"email": EMAIL, "password": PASSWORD}).json()
         form = {"grant_type": "refresh_token", "refresh_token": login["refresh_token"], "client_id": login["client_id"]}
-        assert httpx2.post(f"{service.base}/oauth2/token", data=form).status_code == 200
+        assert fetch.post(f"{service.base}/oauth2/token", data=form).status_code == 200
         token = service.token(auth)
         assert service.introspect(auth, token).json()["active"]
         assert service.revoke(auth, token).status_code == 200

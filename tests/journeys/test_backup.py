@@ -12,6 +12,7 @@ from authsvc.embedded import Stores
 from authsvc.embedded.programs import find_programs
 from tests.deploy.tools import missing
 from tests.house_of import PASSWORD
+from tests.journeys import fetch
 from tests.journeys.service import Service, run_cli, serving
 from tests.stores import fresh_database, running_stores
 
@@ -32,12 +33,12 @@ def pg(program: str, *arguments: str) -> None:
 
 
 def log_in(service: Service, email: str, password: str = PASSWORD) -> httpx2.Response:
-    return httpx2.post(f"{service.base}/api/v1/login", json={"email": email, "password": password}, timeout=20)
+    return fetch.post(f"{service.base}/api/v1/login", json={"email": email, "password": password})
 
 
 def refresh(service: Service, token: str, client_id: str) -> httpx2.Response:
     form = {"grant_type": "refresh_token", "refresh_token": token, "client_id": client_id}
-    return httpx2.post(f"{service.base}/oauth2/token", data=form, timeout=20)
+    return fetch.post(f"{service.base}/oauth2/token", data=form)
 
 
 def test_a_restored_service_believes_no_token_once_everything_is_revoked(stores: Stores, tmp_path: Path) -> None:

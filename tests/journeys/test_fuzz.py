@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx2
 import pytest
 
 from authsvc.embedded import Stores
 from tests.house_of import PASSWORD
+from tests.journeys import fetch
 from tests.journeys.service import Service, serving
 from tests.stores import fresh_database
 
@@ -69,6 +69,6 @@ def test_what_ends_sessions(service: Service, tmp_path: Path) -> None:
 def test_what_users_may_call(service: Service, tmp_path: Path) -> None:
     """But for what ends the session that is used for it."""
     service.cli("user", "create", "--email", EMAIL, "--password-stdin", stdin=PASSWORD)
-    login = httpx2.post(f"{service.base}/api/v1/login", json={"email": EMAIL, "password": PASSWORD}).json()
+    login = fetch.post(f"{service.base}/api/v1/login", json={"email": EMAIL, "password": PASSWORD}).json()
     headers = ["-H", f"Authorization: Bearer {login['access_token']}"]
     fuzz(service, tmp_path, *headers, "--include-path-regex", f"{urlsplit(service.base).path}/api/v1/me(/password)?$")

@@ -19,6 +19,7 @@ import jwt
 from authsvc.metrics import TASKS
 from authsvc.protocol.keys import format_master_key
 from tests.house_of import MASTER_KEY
+from tests.journeys import fetch
 from tests.journeys.service import Service, clean_environment, free_port, run_cli, serving, wait_until
 from tests.stores import run_sql
 
@@ -38,7 +39,7 @@ def kid_of(token: str) -> str:
 
 
 def published_by(service: Service) -> set[str]:
-    return {key["kid"] for key in httpx2.get(f"{service.base}/.well-known/jwks.json").json()["keys"]}
+    return {key["kid"] for key in fetch.get(f"{service.base}/.well-known/jwks.json").json()["keys"]}
 
 
 def is_active(service: Service, auth: tuple[str, str], token: str) -> bool:
@@ -74,7 +75,7 @@ class Traffic:
 
     def _flow(self, minter: Service, other: Service) -> None:
         while not self._over.is_set():
-            answer = httpx2.post(
+            answer = fetch.post(
                 f"{minter.base}/oauth2/token", data={"grant_type": "client_credentials"}, auth=self._auth
             )
             if answer.status_code == 503:

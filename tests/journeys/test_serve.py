@@ -15,6 +15,7 @@ import pytest
 from authlib.integrations.httpx_client import OAuth2Client
 
 from tests.house_of import PASSWORD
+from tests.journeys import fetch
 from tests.journeys.service import Service, children_of, is_alive, serving, wait_until
 from tests.stores import embedded, passable_directory
 
@@ -83,7 +84,7 @@ def test_everything_an_operator_revokes_is_dead_when_the_command_ends(service: S
 
     def log_in() -> str:
         body = {"email": "op@example.com", "password": PASSWORD}
-        return str(httpx2.post(f"{service.base}/api/v1/login", json=body).json()["access_token"])
+        return str(fetch.post(f"{service.base}/api/v1/login", json=body).json()["access_token"])
 
     def dies(token: str, *command: str, stdin: str = "") -> None:
         assert service.introspect(door, token).json()["active"] is True
@@ -152,8 +153,8 @@ def _memory_of(pids: set[int]) -> int:
 def test_the_log_is_json_and_holds_no_secret(service: Service) -> None:
     auth = service.client()
     token = service.token(auth)
-    httpx2.get(f"{service.base}/oauth2/introspect", params={"token": token})
-    httpx2.post(f"{service.base}/oauth2/token?client_secret={auth[1]}", data={"grant_type": "x"})
+    fetch.get(f"{service.base}/oauth2/introspect", params={"token": token})
+    fetch.post(f"{service.base}/oauth2/token?client_secret={auth[1]}", data={"grant_type": "x"})
     text = service.log.read_text()
     assert service.log_lines()
     assert auth[1] not in text
@@ -163,7 +164,7 @@ def test_the_log_is_json_and_holds_no_secret(service: Service) -> None:
 
 def test_the_public_port_shows_no_metrics(service: Service) -> None:
     for path in ("/metrics", "/livez", "/readyz", "/debug"):
-        assert httpx2.get(service.base + path).status_code == 404
+        assert fetch.get(service.base + path).status_code == 404
 
 
 def test_nothing_is_lost_when_everything_is_killed(tmp_path: Path) -> None:
@@ -184,7 +185,7 @@ def test_nothing_is_lost_when_everything_is_killed(tmp_path: Path) -> None:
             assert two.introspect(auth, live).json()["active"] is True
             assert two.introspect(auth, dead).json() == {"active": False}
             body = {"email": "kept@example.com", "password": PASSWORD}
-            assert httpx2.post(f"{two.base}/api/v1/login", json=body).status_code == 200
+            assert fetch.post(f"{two.base}/api/v1/login", json=body).status_code == 200
 
 
 def test_an_outage_of_postgresql_never_looks_like_a_logout(tmp_path: Path) -> None:
@@ -203,8 +204,8 @@ def test_an_outage_of_postgresql_never_looks_like_a_logout(tmp_path: Path) -> No
                     assert answer.json()["error"] == "temporarily_unavailable"
                 assert service.ask_management("/livez").status_code == 200
                 wait_until(lambda: service.ask_management("/readyz").status_code == 503, 5)
-                assert httpx2.get(f"{service.base}/.well-known/jwks.json").status_code == 200
-                assert httpx2.get(f"{service.base}/.well-known/oauth-authorization-server").status_code == 200
+                assert fetch.get(f"{service.base}/.well-known/jwks.json").status_code == 200
+                assert fetch.get(f"{service.base}/.well-known/oauth-authorization-server").status_code == 200
                 stores_of.start()
                 back = wait_until(lambda: service.introspect(auth, token).status_code == 200, 10)
                 assert back < 2

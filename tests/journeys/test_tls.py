@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from tests.certificates import write_certificate
+from tests.journeys import fetch
 from tests.journeys.service import Service, run_cli, serving, wait_until
 from tests.stores import embedded, passable_directory
 
@@ -68,7 +69,7 @@ def test_a_token_lives_and_dies_over_https(service: Service, trust: ssl.SSLConte
         assert http.post("/oauth2/introspect", data=token).json()["active"] is True
         assert http.post("/oauth2/revoke", data=token).status_code == 200
         assert http.post("/oauth2/introspect", data=token).json() == {"active": False}
-    assert httpx2.get(f"{service.management}/livez").status_code == 200  # which stays what it was
+    assert fetch.get(f"{service.management}/livez").status_code == 200  # which stays what it was
     (line,) = (line for line in service.log_lines() if line["message"] == "serving")
     assert (line["address"], line["management"]) == (service.base, service.management)
 
@@ -82,7 +83,7 @@ def test_a_new_certificate_is_taken_without_a_lost_request(
     def ask() -> None:
         while not over.is_set():
             # A connection for each request, so that every moment of the change meets a handshake.
-            statuses[httpx2.get(f"{service.base}/.well-known/jwks.json", verify=trust, timeout=20).status_code] += 1
+            statuses[fetch.get(f"{service.base}/.well-known/jwks.json", verify=trust, timeout=20).status_code] += 1
 
     with ThreadPoolExecutor(4) as pool:
         asking = [pool.submit(ask) for _ in range(4)]
@@ -103,7 +104,7 @@ def test_a_new_certificate_is_taken_without_a_lost_request(
     service.process.send_signal(signal.SIGHUP)
     wait_until(lambda: "a new worker did not start: the old ones stay" in service.log.read_text(), 30)
     assert served(service) == second
-    assert httpx2.get(f"{service.base}/.well-known/jwks.json", verify=trust).status_code == 200
+    assert fetch.get(f"{service.base}/.well-known/jwks.json", verify=trust).status_code == 200
 
 
 def test_it_does_not_start_with_files_that_are_of_no_use(service: Service, certificates: Path) -> None:
