@@ -84,7 +84,13 @@ def everything_cached(url: str) -> str:
 
 
 def told_by_the_kernel(pids: Iterable[int]) -> str:
-    return "\n".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in pids)
+    """Command lines and environments, but for the two settings that this operator has put into the environment."""
+    told = []
+    for pid in pids:
+        told += Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        told += Path(f"/proc/{pid}/environ").read_text().split("\0")
+    given = (f"AUTHSVC_MASTER_KEY={MASTER_KEY}", f"AUTHSVC_PASSWORD_PEPPER={PEPPER}")
+    return "\n".join(line for line in told if line not in given)
 
 
 @pytest.mark.timeout(240)
@@ -94,11 +100,12 @@ def test_no_secret_is_anywhere_it_does_not_belong(database_url: str, redis_url: 
     with serving(database_url, tmp_path / "log", "--migrate", "--workers", "2", **settings) as service:
         said = operate(service, ear)
         asyncio.run(live(service, ear))
+        processes = {service.process.pid} | children_of(service.process.pid)
         places = {
             "metrics": service.ask_management("/metrics").text,
             "error bodies": "\n".join(ear.errors),
             "what commands say": said,
-            "command lines": told_by_the_kernel({service.process.pid} | children_of(service.process.pid)),
+            "command lines and environments": told_by_the_kernel(processes),
             "PostgreSQL": asyncio.run(everything_kept(database_url)),
             "Redis": everything_cached(redis_url),
         }
