@@ -19,7 +19,7 @@ dev: venv ## run the whole service here, with a real PostgreSQL and Valkey of it
 	@exec $(BIN)/authsvc dev $(ARGS)
 
 test: venv ## run every test, against real stores; JOBS=1 for one after the other
-	@exec env $(KEEP) $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
+	@exec env $(KEEP) $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: venv ## style, types and the house rules
 	$(BIN)/ruff check

@@ -22,6 +22,17 @@ def pytest_configure(config: pytest.Config) -> None:
     overheard.listen()
 
 
+_LONGEST = (
+    *("tests/faults/", "tests/journeys/", "tests/deploy/", "tests/soak/", "tests/benchmarks/"),
+    *("tests/test_embedded.py", "tests/test_guard.py", "tests/test_supervisor.py", "tests/test_tls.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What starts whole services goes first: of two processes that share the run, none works long at the end alone."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     """The loop that the service runs on."""
