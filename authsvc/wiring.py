@@ -188,7 +188,7 @@ async def open_flows(
                 db, copies, passwords, families, tokens, limits, audit, clock, entropy, metrics,
                 audience=(default_audience, settings.api_audience), session_seconds=settings.session_seconds,
             ),
-            access=Access(recognition, audit, audience=settings.api_audience),
+            access=Access(recognition, revocations, audit, audience=settings.api_audience),
             account=Account(
                 db, revocations, passwords, tokens, limits, audit, clock
             ),

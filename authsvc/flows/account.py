@@ -11,6 +11,7 @@ from authsvc.models import AccessToken, Grant, User
 from authsvc.protocol.accounts import LoginResponse, PasswordChangeRequest
 from authsvc.protocol.audit import Event
 from authsvc.protocol.passwords import prepare
+from authsvc.protocol.revocation import user_mark
 from authsvc.tables import grants, sessions, users
 from authsvc.tables.db import Database
 
@@ -89,11 +90,17 @@ class Account:
         return await self._tokens.issue(grant, user, token.scope)
 
     async def _verify_current(self, user: User, current: bytes, sid: str) -> None:
-        async with self._limits.own_password(user.sub):
-            if not await self._passwords.verify(current, user.password_hash):
-                failure = self._audit.build(Event.AUTHN_PASSWORD_CHANGE_FAIL, sub=user.sub, sid=sid, reason="password")
-                self._audit.observe(failure)
-                raise InvalidValue("the current password is wrong", pointer="/current_password")
+        try:
+            async with self._limits.own_password(user.sub):
+                if not await self._passwords.verify(current, user.password_hash):
+                    raise InvalidValue("the current password is wrong", pointer="/current_password")
+        except InvalidValue:
+            self._audit.observe(
+                self._audit.build(Event.AUTHN_PASSWORD_CHANGE_FAIL, sub=user.sub, sid=sid, reason="password")
+            )
+            # An earlier call, which could not be made known, may have changed it. Counted as an attempt all the same.
+            await self._revocations.make_known_again(user_mark(user.sub))
+            raise
 
     async def _exchange_password(self, token: AccessToken, user: User, new_hash: str) -> Grant | None:
         """The grant that goes on. None when the hash that was verified is not stored any more."""

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from authsvc.clock import Clock
 from authsvc.entropy import Entropy, mint_id, mint_secret
-from authsvc.errors import InvalidValue, NotFound
+from authsvc.errors import InvalidValue, NotFound, Unavailable
 from authsvc.flows.audit import Audit
 from authsvc.flows.revocations import Revocations
 from authsvc.models import Client
@@ -15,6 +15,8 @@ from authsvc.protocol.clients import ClientChanges, ClientRegistration, build_cl
 from authsvc.tables import clients
 from authsvc.tables.db import Database
 
+ATTEMPTS = 5
+"""At deleting a client that others enable meanwhile."""
 MAX_OVERLAP = timedelta(days=30)
 """A secret that was rotated out for a reason should not live on for long."""
 
@@ -84,7 +86,7 @@ class Clients:
     async def disable(self, client_id: str) -> None:
         """Every token it was given is dead when this returns. Raises NotFound, Unavailable."""
         async with self._revocations.revoke() as revoking:
-            if not await clients.update_disabled(revoking.tx, client_id, self._clock.now()):
+            if not await clients.update_disabled(revoking.tx, client_id, revoking.now):
                 raise NotFound("there is no such client")
             await revoking.client(client_id)
             revoking.note(Event.CLIENT_UPDATED, client_id=client_id, disabled=True)
@@ -129,12 +131,19 @@ class Clients:
             await self._audit.record(tx, event)
 
     async def delete(self, client_id: str) -> None:
-        """Raises NotFound, Unavailable."""
-        async with self._revocations.revoke() as revoking:
-            await revoking.client(client_id)
-            if not await clients.delete_client(revoking.tx, client_id):
-                raise NotFound("there is no such client")
-            revoking.note(Event.CLIENT_DELETED, client_id=client_id)
+        """Every token dead first, and gone when that is known: as for users (`flows/users.py`).
+
+        Raises:
+            NotFound: there is no such client.
+            Unavailable: try again; until then the client may be disabled only.
+        """
+        for _ in range(ATTEMPTS):
+            await self.disable(client_id)
+            async with self._db.transaction() as tx:
+                if await clients.delete_client(tx, client_id):
+                    await self._audit.record(tx, self._audit.build(Event.CLIENT_DELETED, client_id=client_id))
+                    return
+        raise Unavailable("somebody enables the client again and again")
 
     async def revoke_tokens(self, client_id: str) -> None:
         """Kill every token the client was given. Raises NotFound, Unavailable."""

@@ -12,6 +12,7 @@ from authsvc.metrics import Metrics
 from authsvc.models import Grant, Session
 from authsvc.protocol.audit import Event
 from authsvc.protocol.refresh import Presented, RefreshToken, build_refresh_token, judge, parse_refresh_token
+from authsvc.protocol.revocation import grant_mark
 from authsvc.tables import grants
 from authsvc.tables.db import Database, Queries
 
@@ -127,6 +128,8 @@ class Families:
         if verdict is Presented.REUSED:
             self._metrics.refresh_reuse.inc()
             log.error("a refresh token was reused", grant_id=token.grant_id)
+        if grant is None:  # an earlier call may have ended it, for the same reason
+            await self._revocations.make_known_again(grant_mark(token.grant_id))
         if grant is None or verdict is not Presented.RETRIED:
             raise InvalidGrant("the refresh token is not valid")
         return grant

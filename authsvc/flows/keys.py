@@ -22,6 +22,7 @@ from authsvc.protocol.audit import Event
 from authsvc.protocol.jwt import Signer, Verifier
 from authsvc.protocol.keys import GeneratedKey, KeyState
 from authsvc.protocol.master_key import MasterKey
+from authsvc.protocol.revocation import key_mark
 from authsvc.protocol.rotation import Birth, Plan, Policy
 from authsvc.tables import signing_keys
 from authsvc.tables.db import Database, Transaction
@@ -156,9 +157,19 @@ class SigningKeys:
         at once too, unless it was published only a moment ago.
 
         Raises:
-            NotFound: no such key.
+            NotFound: no such key. If it was killed before, everybody knows that by now.
+            Unavailable: try again.
         """
         fresh = await self._generate()
+        try:
+            await self._kill(kid, fresh)
+        except NotFound:
+            await self._revocations.make_known_again(key_mark(kid))
+            raise
+        await self._catch_up_if_possible()
+        log.warning("signing key killed", kid=kid)
+
+    async def _kill(self, kid: str, fresh: list[GeneratedKey]) -> None:
         async with self._revocations.revoke() as revoking:
             tx = revoking.tx
             await signing_keys.lock_keys(tx)
@@ -167,8 +178,6 @@ class SigningKeys:
             await revoking.key(kid)
             keys = await signing_keys.list_keys(tx)
             await self._carry_out(tx, rotation.plan(keys, self._policy, self._clock.now()), fresh)
-        await self._catch_up_if_possible()
-        log.warning("signing key killed", kid=kid)
 
     async def _keep_order(self, rotates: Callable[[list[SigningKey]], bool]) -> SigningKey:
         """Do what is to be done about the keys, a rotation among it if that is so of them. The current one after it."""

@@ -9,6 +9,7 @@ from authsvc.flows.limits import Limits
 from authsvc.flows.recognition import Recognition
 from authsvc.flows.revocations import Revocations
 from authsvc.models import AccessToken, Client
+from authsvc.protocol import jwt
 from authsvc.protocol import revocation as rules
 from authsvc.protocol.addresses import Address
 from authsvc.protocol.client_auth import ClientCredentials
@@ -61,6 +62,9 @@ class Revocation:
         """
         known = await self._recognition.recognise_revocable(text)
         if known is None:
+            # It may be unknown because its key was killed, by a call that could not be made known.
+            if (kid := jwt.named_kid(text)) is not None:
+                await self._revocations.make_known_again(rules.key_mark(kid))
             return None
         await self._revoke(known.token)
         return known.token

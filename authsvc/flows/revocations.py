@@ -137,7 +137,21 @@ class Revocations:
             yield revoking
             await self._audit.record(tx, *revoking.events)
         if revoking.marks:
-            # Goes on when the caller hangs up.
-            await asyncio.shield(asyncio.create_task(self._publication.publish(revoking.marks)))
+            await self._make_known(revoking.marks)
         for kind in revoking.kinds:
             self._metrics.revocations[kind].inc()
+
+    async def make_known_again(self, *marks: str) -> None:
+        """For whoever finds that what he came for has been done. It may have been his own call, that was committed and
+        could not be made known: those of the marks that are set are made known as if they were set now (C5).
+
+        Raises:
+            Unavailable: they may not be known everywhere; try again.
+        """
+        standing = await revocations.find_generations(self._db, marks)
+        if standing:
+            await self._make_known(standing)
+
+    async def _make_known(self, marks: Mapping[str, int]) -> None:
+        # Goes on when the caller hangs up.
+        await asyncio.shield(asyncio.create_task(self._publication.publish(marks)))

@@ -1,7 +1,7 @@
 """What operators do with users. Whoever is disabled or deleted is out everywhere when the call returns."""
 
 from authsvc.clock import Clock
-from authsvc.errors import InvalidValue, NotFound
+from authsvc.errors import InvalidValue, NotFound, Unavailable
 from authsvc.flows.audit import Audit
 from authsvc.flows.revocations import Revocations
 from authsvc.models import User
@@ -9,6 +9,9 @@ from authsvc.protocol.audit import Event
 from authsvc.protocol.emails import canonical_email
 from authsvc.tables import users
 from authsvc.tables.db import Database
+
+ATTEMPTS = 5
+"""At deleting somebody whom others enable meanwhile."""
 
 
 class Users:
@@ -41,7 +44,7 @@ class Users:
     async def disable(self, sub: str) -> None:
         """Raises NotFound, Unavailable."""
         async with self._revocations.revoke() as revoking:
-            if not await users.update_disabled(revoking.tx, sub, self._clock.now()):
+            if not await users.update_disabled(revoking.tx, sub, revoking.now):
                 raise NotFound("there is no such user")
             await revoking.user(sub)
             revoking.note(Event.USER_UPDATED, sub=sub, disabled=True)
@@ -54,12 +57,20 @@ class Users:
             await self._audit.record(tx, self._audit.build(Event.USER_UPDATED, sub=sub, disabled=False))
 
     async def delete(self, sub: str) -> None:
-        """Raises NotFound, Unavailable."""
-        async with self._revocations.revoke() as revoking:
-            await revoking.user(sub)
-            if not await users.delete_user(revoking.tx, sub):
-                raise NotFound("there is no such user")
-            revoking.note(Event.USER_DELETED, sub=sub)
+        """Out everywhere first, and gone when that is known: a user who is not there has no token that lives, and whoever
+        was told to try again finds one who is still there (C5).
+
+        Raises:
+            NotFound: there is no such user.
+            Unavailable: try again; until then the user may be disabled only.
+        """
+        for _ in range(ATTEMPTS):
+            await self.disable(sub)
+            async with self._db.transaction() as tx:
+                if await users.delete_user(tx, sub):
+                    await self._audit.record(tx, self._audit.build(Event.USER_DELETED, sub=sub))
+                    return
+        raise Unavailable("somebody enables the user again and again")
 
     async def revoke_tokens(self, sub: str) -> None:
         """End every session and kill every token of the user. Raises Unavailable."""

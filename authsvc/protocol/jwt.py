@@ -18,7 +18,7 @@ from authsvc.models import JsonObject
 from authsvc.protocol.jwa import ALGORITHMS, PrivateKey, algorithm_of, prepare_check, prepare_signing
 from authsvc.protocol.jwk import import_public_key
 
-__all__ = ["ALGORITHMS", "MAX_TOKEN_BYTES", "Rejected", "Signer", "Verified", "Verifier", "verify"]
+__all__ = ["ALGORITHMS", "MAX_TOKEN_BYTES", "Rejected", "Signer", "Verified", "Verifier", "named_kid", "verify"]
 
 MAX_TOKEN_BYTES = 8192
 MAX_KID_LENGTH = 128
@@ -118,6 +118,15 @@ class Signer:
         if len(token) > MAX_TOKEN_BYTES:
             raise ValueError("the token would be longer than any verifier reads")
         return token.decode("ascii")
+
+
+def named_kid(token: str) -> str | None:
+    """The kid that a token names, if it names one. Nobody has looked whether it is true."""
+    if len(token) > MAX_TOKEN_BYTES or not token.isascii():
+        return None
+    header = _decode_object(token.encode("ascii").partition(b".")[0])
+    kid = None if header is None else header.get("kid")
+    return kid if isinstance(kid, str) and len(kid) <= MAX_KID_LENGTH and kid.isprintable() else None
 
 
 def verify(token: str, verifiers: Mapping[str, Verifier], *, typ: str) -> Verified | Rejected:

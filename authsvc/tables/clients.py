@@ -119,8 +119,10 @@ async def drop_old_secret(db: Queries, client_id: str) -> bool:
 
 
 async def delete_client(db: Queries, client_id: str) -> bool:
-    """Sessions opened through it go with the row. False when there is no such client."""
-    row = await db.fetchrow("DELETE FROM auth.clients WHERE client_id = $1 RETURNING client_id", client_id)
+    """Sessions opened through it go with the row. False when there is no such client, or one that is not disabled."""
+    row = await db.fetchrow(
+        "DELETE FROM auth.clients WHERE client_id = $1 AND disabled_at IS NOT NULL RETURNING client_id", client_id
+    )
     return row is not None
 
 

@@ -160,3 +160,12 @@ async def authorize_user(request: Call) -> AccessToken:
         InvalidRequest, MissingToken, InvalidToken, Forbidden, Unavailable.
     """
     return await flows_of(request).access.authorize_user(find_bearer_token(request))
+
+
+async def authorize_ending(request: Call) -> AccessToken:
+    """The guard of those that end sessions: their callers may be trying again.
+
+    Raises:
+        InvalidRequest, MissingToken, InvalidToken, Forbidden, Unavailable.
+    """
+    return await flows_of(request).access.authorize_ending(find_bearer_token(request))

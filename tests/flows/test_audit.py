@@ -59,7 +59,7 @@ async def test_a_life_is_told_in_order(worker: Worker) -> None:
     await worker.flows.users.disable(sub)
     await worker.flows.users.enable(sub)
     await worker.flows.users.delete(sub)
-    events = await told(worker, *Event, many=11)
+    events = await told(worker, *Event, many=12)
     assert [(each.event, each.sub) for each in events if not each.event.startswith(("key_", "sys_"))] == [
         ("user_created", sub),
         ("authn_login_success", sub),
@@ -71,6 +71,7 @@ async def test_a_life_is_told_in_order(worker: Worker) -> None:
         ("user_updated", sub),
         ("user_updated", sub),
         ("authn_token_revoked", sub),
+        ("user_updated", sub),
         ("user_deleted", sub),
     ]
     assert len({each.sid for each in events if each.sid}) == 1

@@ -164,5 +164,6 @@ async def test_every_change_is_written_down_with_it(worker: Worker) -> None:
         'client_updated {"changed": ["old_secret"]}',
         'client_updated {"disabled": true}',
         'client_updated {"disabled": false}',
+        'client_updated {"disabled": true}',
         "client_deleted {}",
     ]

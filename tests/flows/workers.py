@@ -106,14 +106,14 @@ class Worker:
         return answer.access_token, answer.refresh_token
 
     async def log_out(self, token: str) -> None:
-        await self.flows.account.log_out(await self.flows.access.authorize_user(token))
+        await self.flows.account.log_out(await self.flows.access.authorize_ending(token))
 
     async def log_out_everywhere(self, token: str) -> None:
-        await self.flows.account.log_out_everywhere(await self.flows.access.authorize_user(token))
+        await self.flows.account.log_out_everywhere(await self.flows.access.authorize_ending(token))
 
     async def change_password(self, token: str, new: str, current: str = PASSWORD) -> str:
         request = PasswordChangeRequest(current_password=current, new_password=new)
-        known = await self.flows.access.authorize_user(token)
+        known = await self.flows.access.authorize_ending(token)
         return (await self.flows.account.change_password(known, request)).access_token
 
     # --- Marks

@@ -9,7 +9,10 @@ Left out, and why it may be:
 - several tokens and several readers: they share nothing but what is modelled, and no step of one depends on another;
 - PostgreSQL's failures: a statement that fails leaves a step undone, and every actor may stop for good after any step;
 - the numbers of marks: a mark that is present is final, and of two numbers the larger stays;
-- lost replies of commits: the caller is told 503, and nothing is promised;
+- lost replies of commits: the caller is told 503, and whoever retries finds it committed, which is modelled;
+- PostgreSQL that is set back to an earlier state: the workers are stopped for that (docs/backup.md), and whoever did go
+  on sees an epoch that goes back and puts Redis out of use (`flows/lease.py`);
+- stalls of a worker: only its lease tells the time, and any number of ticks may pass between two steps of anybody;
 - clocks of different speeds: for them the wait is longer than the lease by a tenth;
 - messages that arrive after their sender has given up: the epoch of that sender never becomes R;
 - more faults than `Bounds` allows.
@@ -43,6 +46,7 @@ class Rule(Enum):
     THE_LEASE_RUNS_FROM_THE_QUESTION = auto()
     WARMING_IS_WRITTEN_TO_AS_WELL = auto()
     A_WARM_UP_SENDS_NOTHING_TWICE = auto()
+    A_RETRY_MAKES_IT_KNOWN_AGAIN = auto()
 
 
 ALL = frozenset(Rule)
@@ -184,6 +188,13 @@ class Protocol:
                 yield from self._fence(s)
             case "waiting" if s.waited >= LEASE or self._needs_no_wait(s):
                 yield "revoker answers", s._replace(revoker="answered", seen=None, waited=0)
+        if s.revoker in {"knows", "fencing", "waiting"} and late:
+            yield from self._retry(s)
+
+    def _retry(self, s: State) -> Iterator[Step]:
+        """The caller was told 503 after the commit, and comes again, to whichever worker."""
+        again = "committed" if Rule.A_RETRY_MAKES_IT_KNOWN_AGAIN in self.rules else "answered"
+        yield "revoker fails and is asked again", s._replace(revoker=again, seen=None, waited=0)
 
     def _write(self, s: State) -> Iterator[Step]:
         seen = s.seen

@@ -26,6 +26,7 @@ CAUGHT = {
     Rule.THE_LEASE_RUNS_FROM_THE_QUESTION: Bounds(faults=0, fences=0, warm_ups=0),
     Rule.WARMING_IS_WRITTEN_TO_AS_WELL: Bounds(faults=0, fences=1, warm_ups=1),
     Rule.A_WARM_UP_SENDS_NOTHING_TWICE: Bounds(faults=1, fences=0, warm_ups=0),
+    Rule.A_RETRY_MAKES_IT_KNOWN_AGAIN: Bounds(faults=0, fences=0, warm_ups=0),
 }
 """The least world in which the want of each rule shows."""
 

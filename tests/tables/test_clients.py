@@ -198,6 +198,8 @@ async def test_a_deleted_client_takes_its_sessions_along(db: Database) -> None:
     await clients.insert_client(db, other)
     assert await open_session(db, "gone", user, client)
     assert await open_session(db, "stays", user, other)
+    assert not await clients.delete_client(db, client.client_id), "its tokens may live"
+    assert await clients.update_disabled(db, client.client_id, NOW)
     assert await clients.delete_client(db, client.client_id)
     assert await clients.find_client(db, client.client_id) is None
     assert [row["sid"] for row in await db.fetch("SELECT sid FROM auth.sessions")] == ["stays"]

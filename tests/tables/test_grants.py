@@ -85,9 +85,11 @@ ENDS: dict[str, Change] = {
     "the session": lambda db, user, client: sessions.end_session(db, "sid", NOW),
     "all sessions": lambda db, user, client: sessions.end_sessions_of_user(db, user.sub, NOW),
     "the user disabled": lambda db, user, client: users.update_disabled(db, user.sub, NOW),
-    "the user deleted": lambda db, user, client: users.delete_user(db, user.sub),
+    "the user deleted": lambda db, user, client: db.execute("DELETE FROM auth.users WHERE sub = $1", user.sub),
     "the client disabled": lambda db, user, client: clients.update_disabled(db, client.client_id, NOW),
-    "the client deleted": lambda db, user, client: clients.delete_client(db, client.client_id),
+    "the client deleted": lambda db, user, client: db.execute(
+        "DELETE FROM auth.clients WHERE client_id = $1", client.client_id
+    ),
     "mark of the grant": lambda db, user, client: revocations.insert_mark(
         db, grant_mark("grant"), now=NOW, expires_at=LATER
     ),

@@ -70,11 +70,11 @@ async def _take_the_password_away(db: Any, user: User, _: Client) -> None:
 
 
 async def _delete_user(db: Any, user: User, _: Client) -> None:
-    await users.delete_user(db, user.sub)
+    await db.execute("DELETE FROM auth.users WHERE sub = $1", user.sub)
 
 
 async def _delete_client(db: Any, _: User, client: Client) -> None:
-    await clients.delete_client(db, client.client_id)
+    await db.execute("DELETE FROM auth.clients WHERE client_id = $1", client.client_id)
 
 
 CHANGES = [_disable_user, _disable_client, _change_password, _take_the_password_away, _delete_user, _delete_client]

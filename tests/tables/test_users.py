@@ -153,6 +153,8 @@ async def test_a_deleted_user_takes_the_sessions_along(db: Database) -> None:
     other, other_client = await insert_pair(db)
     assert await open_session(db, "gone", user, client)
     assert await open_session(db, "stays", other, other_client)
+    assert not await users.delete_user(db, user.sub), "who is not out yet"
+    assert await users.update_disabled(db, user.sub, NOW)
     assert await users.delete_user(db, user.sub)
     assert await users.find_user(db, user.sub) is None
     assert [row["sid"] for row in await db.fetch("SELECT sid FROM auth.sessions")] == ["stays"]
