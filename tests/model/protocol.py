@@ -140,17 +140,27 @@ class Protocol:
             self._revoker(s), self._reader(s), self._warmer(s, 0), self._warmer(s, 1), self._others(s), self._faults(s),
             self._tick(s),
         ):  # fmt: skip
-            yield label, self._without_the_unreachable(after)
+            yield label, self._without_what_is_over(after)
 
-    def _without_the_unreachable(self, s: State) -> State:
-        """What no call can ever reach again, being refused for its owner, is as good as gone."""
+    def _without_what_is_over(self, s: State) -> State:
+        """The same, less what makes no difference any more: so states that differ in nothing else are one."""
+        if s.revoker == "waiting" and s.seen is not None and s.seen.epoch:
+            s = s._replace(seen=s.seen._replace(epoch=0, nonce=0))
+        elif s.revoker == "answered" and not (s.onlooker == LEASE and s.mode.settled):
+            s = s._replace(onlooker=LEASE, mode=s.mode._replace(settled=True))  # nobody waits
         if not self.rules >= self._UNREACHABLE:
             return s
         if s.saved is not None:
             s = s._replace(saved=None)
+        # A call is refused that does not bring the nonce of the owner; and those that nobody has any more, none brings.
+        brought = {s.mode.nonce, s.lease_nonce, s.batch_nonce, s.told, s.warmers[0].nonce, s.warmers[1].nonce}
+        if s.seen is not None:
+            brought.add(s.seen.nonce)
         for name in self._servers(s):
             redis = _get(s, name)
-            if redis.hash is not None and redis.hash.nonce != redis.owner:
+            if redis.owner and redis.owner not in brought:
+                s = _set(s, name, Redis())
+            elif redis.hash is not None and redis.hash.nonce != redis.owner:
                 s = _set(s, name, redis._replace(hash=None))
         return s
 
@@ -273,8 +283,7 @@ class Protocol:
 
     def _warmer(self, s: State, which: int) -> Iterator[Step]:
         me = s.warmers[which]
-        if me.step != "idle":
-            yield f"warmer {which} gives up", _with(s, which, Warmer())
+        # Who gives up does nothing any more, and there is a warmer for each warm-up: that needs no step of its own.
         match me.step:
             case "idle" if self._may_begin(s):
                 if Rule.THE_SCAN_FOLLOWS_THE_FLIP in self.rules:

@@ -20,9 +20,9 @@ def find_violation(protocol: Protocol, *, most: int) -> tuple[list[str] | None, 
         following: list[State] = []
         for state in frontier:
             for label, after in protocol.successors(state):
-                if after in came_from:
+                step = (label, state)
+                if came_from.setdefault(after, step) is not step:
                     continue
-                came_from[after] = (label, state)
                 if after.wrong:
                     return _story(came_from, after), len(came_from)
                 following.append(after)
