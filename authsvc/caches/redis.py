@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from authsvc.caches.breaker import Breaker
+from authsvc.caches.patience import Patience
 from authsvc.clock import Clock
 from authsvc.errors import CacheAway, ConfigurationError
 from authsvc.logs import get_logger
@@ -47,22 +48,33 @@ class Cache:
         self._errors = metrics.redis_errors
         self._is_open = metrics.redis_breaker_open
 
-    async def call(self, op: str, ask: Callable[[], Awaitable[Result]], *, seconds: float | None = None) -> Result:
+    async def call(
+        self,
+        op: str,
+        ask: Callable[[], Awaitable[Result]],
+        *,
+        seconds: float | None = None,
+        with_turn: bool = False,
+    ) -> Result:
         """What `ask`, which uses `client`, is answered within `seconds`. `op` is what it is counted as where it fails.
+
+        It may wait as long for its turn before; `with_turn` there is one deadline for both, for those who have somebody
+        else to ask.
 
         Raises:
             CacheAway: no answer in time, an error for an answer, or not asked: because that has been so for a while, or
                 because too many others want to.
         """
         is_asked = False
-        seconds = TIMEOUT_SECONDS if seconds is None else seconds
+        patience = Patience(TIMEOUT_SECONDS if seconds is None else seconds)
         try:
-            async with asyncio.timeout(seconds) as patience, self._turns:
+            async with patience, self._turns:
                 if not self._breaker.admits():
                     raise CacheAway
-                # A crowd is no fault of Redis: what it is given begins with the question.
-                patience.reschedule(asyncio.get_running_loop().time() + seconds)
-                is_asked = True
+                # A crowd is no fault of Redis: what it is given, or is judged by, begins with the question.
+                is_asked = not with_turn or patience.is_whole
+                if not with_turn:
+                    patience.renew()
                 answer = await ask()
         except (RedisError, OSError, TimeoutError) as error:
             if is_asked:

@@ -95,7 +95,7 @@ class RevocationCache:
         """Those of the marks that are set. None: this Redis is not the one that was filled, or does not hold all."""
         if len(marks) > MOST_MARKS:
             return None
-        hits = await self._call("rev_get", "rev_get", deployment, nonce, *marks, seconds=READ_SECONDS)
+        hits = await self._call("rev_get", "rev_get", deployment, nonce, *marks, seconds=READ_SECONDS, with_turn=True)
         if hits is None:
             return None
         try:
@@ -142,12 +142,22 @@ class RevocationCache:
         await self._ask("rev_warm", "FUNCTION LOAD", LIBRARY)
 
     async def _call(
-        self, op: str, function: str, deployment: str, nonce: str, *args: str | int, seconds: float | None = None
+        self,
+        op: str,
+        function: str,
+        deployment: str,
+        nonce: str,
+        *args: str | int,
+        seconds: float | None = None,
+        with_turn: bool = False,
     ) -> Any:
         name, key = f"{function}_{_DIGEST}", _key(deployment, nonce)
-        return await self._ask(op, "FCALL", name, 1, key, deployment, nonce, *args, seconds=seconds)
+        command = ("FCALL", name, 1, key, deployment, nonce, *args)
+        return await self._ask(op, *command, seconds=seconds, with_turn=with_turn)
 
-    async def _ask(self, op: str, *command: str | int | bytes, seconds: float | None = None) -> Any:
+    async def _ask(
+        self, op: str, *command: str | int | bytes, seconds: float | None = None, with_turn: bool = False
+    ) -> Any:
         """What the server says; None where it refuses, whatever its reason: it is doubt, and no outage."""
 
         async def ask() -> Any:
@@ -156,7 +166,7 @@ class RevocationCache:
             except ResponseError:
                 return None
 
-        return await self._cache.call(op, ask, seconds=seconds)
+        return await self._cache.call(op, ask, seconds=seconds, with_turn=with_turn)
 
 
 def _pairs(marks: Mapping[str, int]) -> list[str]:

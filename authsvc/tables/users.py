@@ -62,7 +62,7 @@ async def update_disabled(db: Queries, sub: str, disabled_at: datetime | None) -
 
 
 async def delete_user(db: Queries, sub: str) -> bool:
-    """Sessions go with the row. False when there is no such user, or one who is not disabled: whoever goes is out first."""
+    """Sessions go with the row. False when there is no such user, or one who is not disabled: who goes is out first."""
     row = await db.fetchrow("DELETE FROM auth.users WHERE sub = $1 AND disabled_at IS NOT NULL RETURNING sub", sub)
     return row is not None
 

@@ -141,6 +141,45 @@ async def test_an_answer_that_comes_too_late_is_nobody_elses(asked: Asked, line:
     assert [await asked.get("b") for _ in range(5)] == [b"b"] * 5
 
 
+async def test_a_process_that_stood_still_does_not_take_that_for_an_outage(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next to revoke would put Redis out of use, for everybody."""
+    async with cache_on(redis_url) as asked:
+        await asyncio.gather(*(asked.get() for _ in range(CONNECTIONS)))
+        monkeypatch.setattr(redis, "TIMEOUT_SECONDS", TIMEOUT_SECONDS)
+        for _ in range(3):
+            calls = [asyncio.create_task(asked.get()) for _ in range(CONNECTIONS)]
+            for _ in range(5):
+                await asyncio.sleep(0)
+            time.sleep(TIMEOUT_SECONDS * 3)
+            assert await asyncio.gather(*calls) == [None] * CONNECTIONS
+        assert (asked.errors, asked.is_open) == (0, False)
+
+
+async def test_with_its_turn_a_call_has_one_deadline_and_what_its_turn_took_is_no_fault_of_the_server(
+    asked: Asked,
+) -> None:
+    over = asyncio.Event()
+    crowd = [asyncio.create_task(asked.cache.call(OP, over.wait)) for _ in range(CONNECTIONS)]
+    await asyncio.sleep(0)
+    began = asyncio.Event()
+
+    async def ask() -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    asyncio.get_running_loop().call_later(0.1, over.set)
+    with pytest.raises(CacheAway):
+        await asked.cache.call(OP, ask, seconds=0.3, with_turn=True)
+    assert began.is_set(), "it had its turn"
+    assert asked.errors == 0, "and less than the time that the server is given"
+    with pytest.raises(CacheAway):
+        await asked.cache.call(OP, ask, seconds=0.1, with_turn=True)
+    assert asked.errors == 1, "as nobody was before it this time"
+    await asyncio.gather(*crowd)
+
+
 async def test_when_it_is_back_one_call_finds_out_and_all_may_ask_again(asked: Asked, line: Line) -> None:
     await line.cut()
     await asked.fail()

@@ -1,4 +1,4 @@
-"""A revocation that was committed and could not be made known: its caller was told to try again, and whoever does is not
+"""A revocation that was committed and could not be made known: its caller was told to try again, and who does is not
 answered from PostgreSQL alone, whatever that says by then (C5; FLT-20)."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -19,7 +19,6 @@ from authsvc.metrics import Metrics
 from authsvc.wiring import Outside, open_flows
 from tests.caches.filled import be_patient
 from tests.flows.workers import Caller, Worker, cheap, kid_of, sql, worker_on
-from tests.house_of import FakeClock
 
 PUBLIC = Caller("first-party", None)
 NEW = "another long password"
@@ -128,7 +127,7 @@ async def test_who_tries_again_is_answered_when_it_is_known_everywhere(scene: Sc
 async def test_who_changes_a_password_again_is_refused_when_the_other_sessions_are_known_to_have_ended(
     scene: Scene, dies_here: bool
 ) -> None:
-    """Where PostgreSQL is asked the token is dead; where Redis is, the password that is not the current one any more."""
+    """Where PostgreSQL is asked the token is dead; where Redis is, the password that is not current any more."""
     here, there = scene.here, scene.there
     await there.register()
     mine, other = await there.log_in(), await there.log_in()
