@@ -147,7 +147,7 @@ async def open_flows(
         stack.callback(hasher.close)
         passwords = Passwords(db, hasher, peppers_of(settings), password_rules_of(settings))
 
-        copies = ClientCopies(db, clock)
+        copies = ClientCopies(db, lease, clock)
         shared = None if cache is None else SharedAttempts(cache)
         limits = Limits(limits_of(settings), shared, LocalAttempts(clock), audit, metrics)
         client_auth = ClientAuth(copies, limits, audit, clock)

@@ -126,7 +126,7 @@ def update(
     as_json: bool,
     data_dir: Path,
 ) -> None:
-    """Change what is named; a list is replaced as a whole. Every worker goes by it within a second."""
+    """Change what is named; a list is replaced as a whole. Every worker goes by it within about a second."""
     changes = ClientChanges()
     if name is not None:
         changes["name"] = name

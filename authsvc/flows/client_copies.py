@@ -1,15 +1,17 @@
-"""Copies of client rows, at most a second old: introspection authenticates its caller without a store call."""
+"""Copies of client rows, as fresh as the lease: introspection authenticates its caller without a store call."""
 
 import asyncio
 from dataclasses import dataclass
 
 from authsvc.clock import Clock
+from authsvc.flows.lease import Lease
 from authsvc.models import Client
 from authsvc.protocol.revocation import client_mark
 from authsvc.tables import clients
 from authsvc.tables.db import Database
 
 MAX_AGE_SECONDS = 1.0
+"""Of a copy that no lease speaks for."""
 MAX_COPIES = 10_000
 MAX_ID_LENGTH = 256
 READ_AGAIN_SECONDS = 0.05
@@ -18,15 +20,20 @@ READ_AGAIN_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class ClientCopy:
-    """A client and the number of its mark, read in one statement."""
+    """A client, the number of its mark and the version of all clients, read in one statement."""
 
     client: Client
     generation: int
+    version: str
 
 
 class ClientCopies:
-    def __init__(self, db: Database, clock: Clock) -> None:
+    """Every change of a client changes the version, in its own transaction. So a copy is still the client at the
+    instant of a later look that sees the version of the copy, and each renewal of the lease is such a look."""
+
+    def __init__(self, db: Database, lease: Lease, clock: Clock) -> None:
         self._db = db
+        self._lease = lease
         self._clock = clock
         self._copies: dict[str, tuple[float, ClientCopy | None]] = {}
         self._loading: dict[str, tuple[float, asyncio.Task[ClientCopy | None]]] = {}
@@ -34,16 +41,16 @@ class ClientCopies:
         self._read_again_at: dict[str, float] = {}
 
     async def find(self, client_id: str) -> ClientCopy | None:
-        """The client as it was at most a second ago.
+        """The client as it was at most a second ago, or when the lease that we hold was last renewed.
 
         Raises:
-            Unavailable: there is no fresh copy and PostgreSQL cannot be asked.
+            Unavailable: there is no such copy and PostgreSQL cannot be asked.
         """
         if not _can_be_one(client_id):
             return None
         oldest = self._clock.monotonic() - MAX_AGE_SECONDS
         held = self._copies.get(client_id)
-        if held is not None and held[0] > oldest:
+        if held is not None and (held[0] > oldest or self._is_unchanged(held[1])):
             return held[1]
         # One load for all who ask for it. Shielded: who hangs up does not take it from the others.
         loading = self._loading.get(client_id)
@@ -83,7 +90,7 @@ class ClientCopies:
     async def load(self, client_id: str) -> ClientCopy | None:
         """The client as it is now."""
         asked_at = self._clock.monotonic()
-        found = await clients.find_client_with_generation(self._db, client_id, client_mark(client_id))
+        found = await clients.find_client_to_copy(self._db, client_id, client_mark(client_id))
         copy = None if found is None else ClientCopy(*found)
         self._copies.pop(client_id, None)
         if copy is not None and copy.client.disabled_at is not None:
@@ -92,6 +99,11 @@ class ClientCopies:
             del self._copies[next(iter(self._copies))]
         self._copies[client_id] = (asked_at, copy)
         return copy
+
+    def _is_unchanged(self, copy: ClientCopy | None) -> bool:
+        """Whether the lease says so. Of a client that was not there it says nothing: new ones change no version."""
+        lease = self._lease.current()
+        return copy is not None and lease is not None and copy.version == lease.clients_version
 
     def _loaded(self, client_id: str, task: "asyncio.Task[ClientCopy | None]") -> None:
         if (loading := self._loading.get(client_id)) is not None and loading[1] is task:

@@ -65,8 +65,8 @@ class Clients:
         return await clients.list_clients(self._db)
 
     async def update(self, client_id: str, changes: ClientChanges) -> Client:
-        """Change what is named. Every worker goes by it within a second, for refresh tokens that are out too; access
-        tokens that are out stay what they are.
+        """Change what is named. Every worker goes by it within about a second, for refresh tokens that are out too;
+        access tokens that are out stay what they are.
 
         Raises:
             NotFound: there is no such client.
@@ -96,13 +96,13 @@ class Clients:
         async with self._revocations.revoke() as revoking:
             if not await clients.update_disabled(revoking.tx, client_id, None):
                 raise NotFound("there is no such client")
-            # The number is raised so that copies of the disabled row, up to a second old, are known to be stale.
+            # The number is raised so that copies of the disabled row are known to be stale.
             await revoking.client(client_id)
             revoking.note(Event.CLIENT_UPDATED, client_id=client_id, disabled=False)
 
     async def rotate_secret(self, client_id: str, *, keep_old_for: timedelta) -> RotatedSecret:
         """A new secret. It authenticates everywhere when this returns; so does the old one until its time is over, but
-        never a third (CLA-16). With nothing to keep the old one is out within a second.
+        never a third (CLA-16). With nothing to keep the old one is out within about a second.
 
         Raises:
             InvalidValue: the old one would be kept for too long.
@@ -123,7 +123,7 @@ class Clients:
         return rotated
 
     async def drop_old_secret(self, client_id: str) -> None:
-        """End a rotation: within a second the newest secret alone authenticates. Raises NotFound, Unavailable."""
+        """End a rotation: within about a second the newest secret alone authenticates. Raises NotFound, Unavailable."""
         async with self._db.transaction() as tx:
             if not await clients.drop_old_secret(tx, client_id):
                 raise NotFound("there is no such client with a secret")

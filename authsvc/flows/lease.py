@@ -1,4 +1,4 @@
-"""For how long one worker may believe Redis: a lease, taken from PostgreSQL every second."""
+"""For how long one worker may believe Redis, and its copies of clients: a lease, taken from PostgreSQL every second."""
 
 from dataclasses import dataclass
 
@@ -23,6 +23,8 @@ class Grant:
 
     deployment: str
     nonce: str
+    clients_version: str
+    """What is a copy of a client under this version has not changed until the lease was taken."""
     ends: float
 
 
@@ -52,13 +54,13 @@ class Lease:
             Unavailable: PostgreSQL cannot be asked; the lease runs out.
         """
         asked = self._clock.boottime()  # a lease runs from the question, not from the answer
-        mode = await cache_mode.get_mode(self._db)
+        mode, clients_version = await cache_mode.get_mode_and_clients_version(self._db)
         seen_since = self.sight(mode)
         if self._has_drifted():
             log.warning("a clock was set, or the machine was asleep: no lease this time")
             self._grant = None
         elif mode.state is CacheState.TRUSTED:
-            self._grant = Grant(mode.deployment, mode.nonce, asked + mode.lease_seconds)
+            self._grant = Grant(mode.deployment, mode.nonce, clients_version, asked + mode.lease_seconds)
         else:
             self._grant = None
         self._drift = self._clock.unix() - self._clock.boottime()

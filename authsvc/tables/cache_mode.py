@@ -12,6 +12,12 @@ async def get_mode(db: Queries) -> CacheMode:
     return _mode(await db.fetchrow(f"SELECT {_COLUMNS} FROM auth.cache_mode"))
 
 
+async def get_mode_and_clients_version(db: Queries) -> tuple[CacheMode, str]:
+    """The mode, and what changes with every change of a client (`clients.find_client_to_copy`)."""
+    row = await db.fetchrow(f"SELECT {_COLUMNS}, version FROM auth.cache_mode, auth.clients_version")
+    return _mode(row), row["version"]
+
+
 async def fence(db: Queries, seen: CacheMode, *, now: datetime, warm_not_before: datetime) -> CacheMode | None:
     """To PostgreSQL alone, with a new epoch. None when the mode is not the one that was seen any more.
 

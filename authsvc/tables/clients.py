@@ -32,16 +32,17 @@ async def insert_client(db: Queries, client: Client) -> None:
     )
 
 
-async def find_client_with_generation(db: Queries, client_id: str, mark: str) -> tuple[Client, int] | None:
-    """The client and the number of its mark, read in one statement: a token minted from this copy carries a number
-    that a later change of the client has outgrown."""
+async def find_client_to_copy(db: Queries, client_id: str, mark: str) -> tuple[Client, int, str] | None:
+    """The client, the number of its mark and the version of all clients, read in one statement. A token minted from
+    this copy carries a number that a revocation of the client's tokens outgrows, and where the version is still the
+    same, the client is too (`cache_mode.get_mode_and_clients_version`)."""
     row = await db.fetchrow(
-        f"SELECT {_COLUMNS}, coalesce((SELECT generation FROM auth.token_blacklist WHERE mark = $2), 0) AS generation "
-        "FROM auth.clients WHERE client_id = $1",
+        f"SELECT {_COLUMNS}, coalesce((SELECT generation FROM auth.token_blacklist WHERE mark = $2), 0) AS generation, "
+        "(SELECT version FROM auth.clients_version) FROM auth.clients WHERE client_id = $1",
         client_id,
         mark,
     )
-    return None if row is None else (_client(row), row["generation"])
+    return None if row is None else (_client(row), row["generation"], row["version"])
 
 
 async def find_client(db: Queries, client_id: str) -> Client | None:

@@ -6,9 +6,12 @@ from time import perf_counter
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from authsvc.errors import Unavailable
 from authsvc.flows.client_copies import MAX_COPIES, MAX_ID_LENGTH, READ_AGAIN_SECONDS, ClientCopies
+from authsvc.flows.lease import Lease
+from authsvc.metrics import Metrics
 from authsvc.models import Client
 from authsvc.protocol.revocation import client_mark
 from authsvc.tables import clients, revocations
@@ -55,7 +58,8 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def copies(db: Watched, clock: FakeClock) -> ClientCopies:
-    return ClientCopies(db, clock)
+    """Of a worker that has no lease."""
+    return ClientCopies(db, Lease(db, clock, Metrics(CollectorRegistry())), clock)
 
 
 @pytest.fixture
@@ -263,7 +267,7 @@ async def test_of_newer_copies_no_more_is_remembered_than_of_copies(
 
 async def test_a_load_that_fails_fails_all_and_is_not_remembered(client: Client, clock: FakeClock, db: Watched) -> None:
     async with database_on("postgresql://postgres@/x?host=/nowhere") as nowhere:
-        copies = ClientCopies(nowhere, clock)
+        copies = ClientCopies(nowhere, Lease(db, clock, Metrics(CollectorRegistry())), clock)
         outcomes = await asyncio.gather(*(copies.find(client.client_id) for _ in range(5)), return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [Unavailable] * 5
         await until(lambda: not copies._loading)

@@ -9,7 +9,7 @@ import pytest
 
 from authsvc.models import AuthMethod, GrantType, IntrospectionRight
 from authsvc.protocol.revocation import client_mark
-from authsvc.tables import clients, revocations
+from authsvc.tables import cache_mode, clients, revocations
 from authsvc.tables.db import Database
 from tests.tables.rows import LATER, NOW, a_client, insert_pair, open_session
 
@@ -63,11 +63,12 @@ async def test_the_number_of_a_client_comes_with_it(db: Database) -> None:
     mark = client_mark(client.client_id)
     await clients.insert_client(db, client)
     await clients.insert_client(db, other)
-    assert await clients.find_client_with_generation(db, client.client_id, mark) == (client, 0)
+    _, version = await cache_mode.get_mode_and_clients_version(db)
+    assert await clients.find_client_to_copy(db, client.client_id, mark) == (client, 0, version)
     number = await revocations.raise_generation(db, mark, now=NOW, expires_at=LATER)
-    assert await clients.find_client_with_generation(db, client.client_id, mark) == (client, number)
-    assert await clients.find_client_with_generation(db, other.client_id, client_mark(other.client_id)) == (other, 0)
-    assert await clients.find_client_with_generation(db, "cli_nobody", mark) is None
+    assert await clients.find_client_to_copy(db, client.client_id, mark) == (client, number, version)
+    assert await clients.find_client_to_copy(db, other.client_id, client_mark(other.client_id)) == (other, 0, version)
+    assert await clients.find_client_to_copy(db, "cli_nobody", mark) is None
 
 
 async def test_row_and_number_are_of_one_instant(db: Database) -> None:
@@ -88,7 +89,7 @@ async def test_row_and_number_are_of_one_instant(db: Database) -> None:
     async def read() -> set[tuple[int, int]]:
         seen = set()
         while not over.is_set():
-            found = await clients.find_client_with_generation(db, client.client_id, mark)
+            found = await clients.find_client_to_copy(db, client.client_id, mark)
             assert found is not None
             if found[0].disabled_at is not None:
                 seen.add(((found[0].disabled_at - NOW).seconds, found[1]))
@@ -215,6 +216,6 @@ async def test_a_client_id_is_never_two_clients(db: Database) -> None:
 
 async def test_a_nul_is_a_fault_and_not_an_outage(db: Database) -> None:
     with pytest.raises(asyncpg.DataError):
-        await clients.find_client_with_generation(db, "a\0b", "c:a\0b")
+        await clients.find_client_to_copy(db, "a\0b", "c:a\0b")
     with pytest.raises(asyncpg.DataError):
         await clients.insert_client(db, a_client(name="a\0b"))

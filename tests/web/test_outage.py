@@ -8,8 +8,10 @@ import asyncpg
 import httpx2
 import pytest
 
+from authsvc import wiring
 from authsvc.web.errors import render_oauth
 from authsvc.web.routes import ROWS, Auth, Row
+from tests.caches.filled import be_patient
 from tests.house_of import PASSWORD, House, bearer, database_away, house_on, settings_for
 from tests.web.answers import check_oauth_error, check_problem
 
@@ -114,6 +116,38 @@ async def test_questions_that_were_on_their_way_are_answered_with_the_truth_or_w
         assert (await ask(live)).json()["active"] is True
     done = True
     await asyncio.gather(*asking)
+
+
+async def test_with_redis_an_outage_that_is_shorter_than_the_lease_is_not_seen_by_who_introspects(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:  # FLT-34, FLT-35
+    be_patient(monkeypatch)
+    monkeypatch.setattr(wiring, "LEASE_SECONDS", 0.02)
+    monkeypatch.setattr(wiring, "WARM_UP_SECONDS", 0.02)
+    async with house_on(settings_for(database_url, redis_url=redis_url, token_cache=0)) as house:
+        client = await house.client()
+        auth, live, dead = house.basic(client), await house.token(client), await house.token(client)
+        await house.http.post("/oauth2/revoke", data={"token": dead}, auth=auth)
+        lease = house.flows.introspection._client_auth._copies._lease
+        async with asyncio.timeout(20):
+            while lease.current() is None:
+                await asyncio.sleep(0.01)
+        assert (await house.introspect(client, live))["active"] is True
+        async with database_away(house.settings.database_url):
+            for _ in range(4):
+                house.clock.advance(1.2)
+                assert (await house.introspect(client, live))["active"] is True
+                assert await house.introspect(client, dead) == {"active": False}
+            # Not without a word of the client's: its secret is as needed as ever.
+            wrong = await house.http.post("/oauth2/introspect", data={"token": live}, auth=(auth[0], "wrong"))
+            check_oauth_error(wrong, 503, "temporarily_unavailable")
+            house.clock.advance(1.2)
+            for token in (live, dead):
+                answer = await house.http.post("/oauth2/introspect", data={"token": token}, auth=auth)
+                check_oauth_error(answer, 503, "temporarily_unavailable")
+                assert int(answer.headers["retry-after"]) > 0
+        assert (await house.introspect(client, live))["active"] is True
+        assert await house.introspect(client, dead) == {"active": False}
 
 
 async def test_a_service_that_starts_while_the_database_is_away_serves_when_it_is_back(database_url: str) -> None:
