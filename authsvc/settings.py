@@ -46,7 +46,9 @@ class Settings:
         secret=True,
     )  # fmt: skip
     redis_url: str | None = _setting(
-        parsers.url("redis", "rediss", "unix"), "Redis 7 or Valkey, the cache in front of PostgreSQL. Optional.", None,
+        parsers.url("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"),
+        "Redis 7 or Valkey, the cache in front of PostgreSQL. Optional.",
+        None,
         secret=True,
     )  # fmt: skip
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _setting(

@@ -63,6 +63,7 @@ JOB_SECONDS = 10.0
 CANARY_SECONDS = 1.0
 KEY_REFRESH_SECONDS = 1.0
 LEASE_SECONDS = 1.0
+FOLLOW_SECONDS = 1.0
 WARM_UP_SECONDS = 1.0
 POOL_SAMPLE_SECONDS = 5.0
 
@@ -203,6 +204,7 @@ async def open_flows(
             Periodic("read the signing keys", KEY_REFRESH_SECONDS, keys.refresh),
             Periodic("look for the canary", CANARY_SECONDS, flows.canary.look),
             Periodic("renew the lease", LEASE_SECONDS, lease.renew),
+            *([] if cache is None else [Periodic("look for the primary of Redis", FOLLOW_SECONDS, cache.follow)]),
             Periodic("sample the pools", POOL_SAMPLE_SECONDS, _pool_sampler(metrics, db, marks_db, jobs_db)),
         ]
         election = Election(jobs_db, clock, metrics)

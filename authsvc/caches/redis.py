@@ -2,15 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from redis.maint_notifications import MaintNotificationsConfig
 
 from authsvc.caches.breaker import Breaker
+from authsvc.caches.connections import PrimaryPool, pool_of
 from authsvc.caches.patience import Patience
 from authsvc.clock import Clock
 from authsvc.errors import CacheAway, ConfigurationError
@@ -29,19 +28,13 @@ class Cache:
 
     def __init__(self, url: str, clock: Clock, metrics: Metrics) -> None:
         """Raises ConfigurationError: the URL says something that no connection can be made of."""
-        # No retries, and one deadline over everything below instead of the library's, which begin anew at each step.
         try:
-            pool = ConnectionPool.from_url(
-                url,
-                max_connections=CONNECTIONS,
-                socket_timeout=None,
-                socket_connect_timeout=None,
-                retry=Retry(NoBackoff(), 0),
-                maint_notifications_config=MaintNotificationsConfig(enabled=False),
-            )
-            pool.make_connection()  # type: ignore[no-untyped-call] # opens nothing, and tells a wrong option
-        except (ValueError, TypeError):  # whose words may quote the URL, and that holds a password
-            raise ConfigurationError(["AUTHSVC_REDIS_URL is no URL of Redis: see its options and its port"]) from None
+            pool = pool_of(url, max_connections=CONNECTIONS)
+        except (ValueError, TypeError, OSError):  # whose words may quote the URL, and that holds a password
+            raise ConfigurationError(
+                ["AUTHSVC_REDIS_URL is no URL of Redis: see its options, its ports, and the files that it names"]
+            ) from None
+        self._pool = pool
         self.client: Redis = Redis.from_pool(pool)
         self._turns = asyncio.Semaphore(CONNECTIONS)
         self._breaker = Breaker(clock)
@@ -83,6 +76,13 @@ class Cache:
             raise CacheAway from error
         self._succeeded()
         return answer
+
+    async def follow(self) -> None:
+        """Leave a server that is no primary any more. For every second: Sentinels know it before that server does."""
+        if isinstance(self._pool, PrimaryPool):
+            with suppress(RedisError, OSError):  # then who asks something finds out
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    await self._pool.get_master_address()
 
     async def close(self) -> None:
         await self.client.aclose()

@@ -4,10 +4,9 @@ import asyncio
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
+from authsvc.caches.connections import pool_of
 from authsvc.errors import CacheAway
 
 
@@ -29,7 +28,10 @@ async def describe_server(url: str, *, seconds: float) -> CacheServer:
     Raises:
         CacheAway: it gave no answer in time, or refused us.
     """
-    client: Redis = Redis.from_url(url, decode_responses=True, retry=Retry(NoBackoff(), 0))
+    try:
+        client: Redis = Redis.from_pool(pool_of(url, decode_responses=True))
+    except (ValueError, TypeError, OSError) as error:
+        raise CacheAway from error
     try:
         async with asyncio.timeout(seconds):
             told = await client.info("server", "replication")
@@ -42,7 +44,7 @@ async def describe_server(url: str, *, seconds: float) -> CacheServer:
                 eviction=await _eviction(client),
                 unix=seconds + microseconds / 1_000_000,
             )
-    except (RedisError, OSError, TimeoutError, ValueError) as error:  # ValueError: the URL
+    except (RedisError, OSError, TimeoutError) as error:
         raise CacheAway from error
     finally:
         await client.aclose()

@@ -14,6 +14,8 @@ from authsvc.embedded.programs import find_programs
 from tests.journeys.service import free_port, wait_until
 from tests.stores import passable_directory
 
+SERVICE = "marks"
+
 
 class OwnServer:
     """On a port of its own, for replicas, and with a directory in which what it saves stays."""
@@ -29,12 +31,14 @@ class OwnServer:
 
     def start(self) -> None:
         """It answers when this returns."""
-        self._process = subprocess.Popen(
-            [self._program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._directory),
-             "--save", "", "--enable-debug-command", "local", "--repl-diskless-sync-delay", "0", *self._options],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        self._process = subprocess.Popen(self._command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until(self._answers, 20)
+
+    def _command(self) -> list[str | Path]:
+        return [
+            *(self._program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self._directory, "--save", ""),
+            *("--enable-debug-command", "local", "--repl-diskless-sync-delay", "0", *self._options),
+        ]
 
     def kill(self) -> None:
         if self._process is not None:
@@ -70,9 +74,53 @@ class OwnServer:
             wait_until(lambda: is_so(client), 20)
 
     def _answers(self) -> bool:
-        with suppress(redis.RedisError):
+        try:
             return bool(self.ask("PING"))
-        return False
+        except redis.RedisError as error:
+            return isinstance(error, redis.AuthenticationError)
+
+
+class OwnSentinel(OwnServer):
+    """Watches over one primary, and nobody has to agree with it."""
+
+    def __init__(self, directory: Path, watched: int, *lines: str) -> None:
+        super().__init__(directory)
+        self._file = directory / "sentinel.conf"
+        self._file.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {directory}\nsentinel monitor {SERVICE} 127.0.0.1 {watched} 1\n"
+            f"sentinel down-after-milliseconds {SERVICE} 1000\nsentinel failover-timeout {SERVICE} 20000\n"
+            + "".join(f"{line}\n" for line in lines)
+        )
+
+    def _command(self) -> list[str | Path]:
+        return [self._program, self._file, "--sentinel"]
+
+    def primary(self) -> int:
+        """The port of the server that it names."""
+        return int(self.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
+
+    def fail_over(self) -> None:
+        """Another server is the primary when this returns; the one before has not been told yet."""
+        before = self.primary()
+
+        def is_begun() -> bool:
+            with suppress(redis.ResponseError):  # it knows of no replica yet
+                return bool(self.ask("SENTINEL", "FAILOVER", SERVICE))
+            return False
+
+        wait_until(is_begun, 30)
+        wait_until(lambda: self.primary() != before, 30)
+
+
+@contextmanager
+def own_sentinel(watched: int, *lines: str) -> Iterator[OwnSentinel]:
+    with passable_directory() as directory:
+        sentinel = OwnSentinel(directory, watched, *lines)
+        try:
+            sentinel.start()
+            yield sentinel
+        finally:
+            sentinel.kill()
 
 
 @contextmanager

@@ -233,7 +233,25 @@ async def test_who_is_no_longer_waited_for_leaves_the_connection_to_others(asked
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://:sesame@127.0.0.1:70000", "redis://:sesame@127.0.0.1:x", "redis://:sesame@127.0.0.1?nonsense=1"]
+    "url",
+    [
+        "redis://:sesame@127.0.0.1:70000",
+        "redis://:sesame@127.0.0.1:x",
+        "redis://:sesame@127.0.0.1?nonsense=1",
+        "rediss://:sesame@127.0.0.1?ssl_ca_certs=/nowhere",
+        "rediss://:sesame@127.0.0.1?ssl_ca_certs=/dev/null",
+        "redis+sentinel://:sesame@127.0.0.1",
+        "redis+sentinel://:sesame@127.0.0.1/",
+        "redis+sentinel://:sesame@/service",
+        "redis+sentinel://:sesame@127.0.0.1,/service",
+        "redis+sentinel://:sesame@127.0.0.1:x/service",
+        "redis+sentinel://:sesame@127.0.0.1/service/x",
+        "redis+sentinel://:sesame@127.0.0.1/service/0?nonsense=1",
+        "redis+sentinel://:sesame@127.0.0.1/service/0?sentinel_nonsense=1",
+        "rediss+sentinel://:sesame@127.0.0.1/service/0?ssl_ca_certs=/nowhere",
+        "unix+sentinel://:sesame@127.0.0.1/service",
+        "sesame+sentinel://127.0.0.1/service",
+    ],
 )
 def test_a_url_that_no_connection_can_be_made_of_is_refused_without_a_word_of_it(url: str) -> None:
     with pytest.raises(ConfigurationError, match="AUTHSVC_REDIS_URL") as caught:
