@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks.cases import CASES
+from tests.benchmarks.cases import CASES, with_ceilings
 from tests.benchmarks.cpu import share_out
 from tests.benchmarks.load import find_generator
 from tests.benchmarks.report import build_json, build_markdown, build_table, describe
@@ -51,14 +51,15 @@ def main(
         say("there is one core: server and load share it, and the latencies say little")
     try:
         name, put = find_generator(generator)
-        with set_up(cores, tokens=tokens) as stage:
+        with set_up(cores, with_ceilings(cases), tokens=tokens) as stage:
             say("the stores and the servers are up")
             results = measure(stage, put, cases, rounds=rounds, seconds=seconds, say=say)
+            run = describe(results, stage, cores, generator=name, rounds=rounds, seconds=seconds)
     except (WrongAnswer, LookupError, OSError, subprocess.SubprocessError) as error:
         say(f"nothing was measured: {type(error).__name__}: {error}")
         sys.exit(1)
-    run = describe(results, cores, generator=name, rounds=rounds, seconds=seconds)
     click.echo(build_table(run))
+    say(f"resident before the first request, MB: {run.idle_mb}; questions answered by: {run.answered_by}")
     if json_file is not None:
         json_file.write_bytes(build_json(run))
     if markdown is not None:

@@ -34,6 +34,11 @@ def seconds_of(processes: list[Process]) -> float:
     return sum(each.seconds for each in processes)
 
 
+def resident_bytes(pid: int) -> int:
+    """The memory that a process holds, what it shares with others included."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def _all() -> list[Process]:
     found = []
     for directory in Path("/proc").iterdir():

@@ -1,6 +1,7 @@
-"""One server process with one worker: `python -m tests.benchmarks.serve FACTORY LIFESPAN SOCKET_FD PARENT CORE...`.
+"""One server process with one worker: `python -m tests.benchmarks.serve FACTORY KIND SOCKET_FD PARENT CORE...`.
 
-Every application gets the same uvicorn, with the options of the service's own worker.
+KIND `worker`: the service, as its own worker runs it. `bare`: a ceiling, on the same uvicorn with the same options,
+without what the worker puts around them.
 """
 
 import ctypes
@@ -8,28 +9,44 @@ import os
 import signal
 import socket
 import sys
+from multiprocessing.connection import Connection
 
 import uvicorn
 
 _PR_SET_PDEATHSIG = 1
+_STOP_SECONDS = 2
 
-if __name__ == "__main__":
-    factory, lifespan, fd, parent, *cores = sys.argv[1:]
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
-    if os.getppid() != int(parent):  # it died before the line above took effect
-        sys.exit(1)
-    os.sched_setaffinity(0, {int(core) for core in cores})
+
+def _serve_bare(factory: str, listener: socket.socket) -> None:
     config = uvicorn.Config(
         factory,
         factory=True,
         loop="uvloop",
         http="httptools",
         ws="none",
-        lifespan="on" if lifespan == "on" else "off",
+        lifespan="off",
         log_level="error",
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=_STOP_SECONDS,
     )
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(fd))])
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _serve_as_worker(factory: str, listener: socket.socket) -> None:
+    from authsvc import worker  # not for the ceilings: they hold nothing of ours
+    from authsvc.settings import load
+
+    _, pulse = os.pipe()
+    worker.run([listener], Connection(pulse, readable=False), factory, load(os.environ), _STOP_SECONDS)
+
+
+if __name__ == "__main__":
+    factory, kind, fd, parent, *cores = sys.argv[1:]
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    if os.getppid() != int(parent):  # it died before the line above took effect
+        sys.exit(1)
+    os.sched_setaffinity(0, {int(core) for core in cores})
+    serve = _serve_as_worker if kind == "worker" else _serve_bare
+    serve(factory, socket.socket(fileno=int(fd)))

@@ -26,13 +26,13 @@ class Server:
 
 
 @contextmanager
-def running(factory: str, cores: Cores, *, lifespan: str, environ: Mapping[str, str]) -> Iterator[Server]:
+def running(factory: str, cores: Cores, *, environ: Mapping[str, str], as_worker: bool = False) -> Iterator[Server]:
     """A server that takes connections: who connects before it is ready waits."""
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
         port = listener.getsockname()[1]
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.benchmarks.serve", factory, lifespan, str(listener.fileno()),
-             str(os.getpid()), *map(str, sorted(cores.server))],
+            [sys.executable, "-m", "tests.benchmarks.serve", factory, "worker" if as_worker else "bare",
+             str(listener.fileno()), str(os.getpid()), *map(str, sorted(cores.server))],
             cwd=_CHECKOUT, env={**_clean_environment(), **environ}, pass_fds=[listener.fileno()],
             stdin=subprocess.DEVNULL,
         )  # fmt: skip

@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlencode
 
+import msgspec
+
 ANSWER_SECONDS = 30.0
 
 
@@ -31,6 +33,15 @@ def post(path: str, form: Mapping[str, str], client: tuple[str, str]) -> bytes:
         f"Authorization: Basic {b64encode(':'.join(client).encode('ascii')).decode('ascii')}\r\n"
         f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n{body}"
     ).encode("ascii")
+
+
+def post_json(path: str, value: object) -> bytes:
+    body = msgspec.json.encode(value)
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode("ascii") + body
 
 
 class WrongAnswer(Exception):
