@@ -1,17 +1,19 @@
 """Between the socket and uvicorn: who sends or reads slowly, too much, or ambiguously, holds nothing for long.
 
 uvicorn on httptools has none of these limits. Nor does it end every request where others on the way here see its end:
-see `_check_head` and `_without_upgrade`.
+see `_check_head` and `_without_upgrade`. What it does for each request is done here anew where it can be had for less.
 """
 
 import asyncio
 from collections.abc import Callable
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from authsvc.admission import ADDRESS, Guard
+from authsvc.cycle import EXTENSIONS, Cycle
 
 # Where the reading of a connection stands: not begun, for TLS comes first; between two requests, in a head, in a body;
 # or it is over, and nothing that still comes is looked at. Plain numbers: a member of an Enum costs ten times as much.
@@ -28,13 +30,13 @@ class GuardedProtocol(HttpToolsProtocol):
     """One connection. To its answers it is the transport: they write straight through, and it closes with care."""
 
     guard: ClassVar[Guard]
+    cycle: Cycle
     write: Callable[[bytes], None]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.timeout_keep_alive = self.guard.limits.idle_s
         self._phase = _OUTSIDE
-        self.age = 0.0  # seconds that the client took in this phase; also those since its last request
+        self.age = 0.0  # seconds that the client took in this phase; also those since its last answer
         self._stuck = 0.0  # seconds in which it did not take all that was written
         self._size = 0  # bytes of this request, but for a beginning that came with the end of an earlier one
         self._is_counted = True  # there was no such beginning
@@ -42,7 +44,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._codings: list[bytes] = []
         self._head_again = b""
         self._keep_alive = False  # as the request has it
-        self._earlier: list[RequestResponseCycle] = []  # those that were not answered when another one came
+        self._earlier: list[Cycle] = []  # those that were not answered when another one came
 
     # --- The connection
 
@@ -88,8 +90,9 @@ class GuardedProtocol(HttpToolsProtocol):
             return  # the client waits for us
         self.age += limits.sweep_s
         if self._phase == _BETWEEN:
-            return  # uvicorn's own timer runs
-        if self._phase == _OVER:
+            if self.age >= limits.idle_s and not self._owed():
+                self.transport.close()
+        elif self._phase == _OVER:
             if self.age >= limits.leave_s:
                 self.transport.abort()
         elif self.age >= (limits.head_s if self._phase == _HEAD else limits.body_s):
@@ -106,7 +109,6 @@ class GuardedProtocol(HttpToolsProtocol):
             for start in range(0, len(data), limits.head_bytes):
                 self.data_received(data[start : start + limits.head_bytes])
             return
-        self._unset_keepalive_if_required()
         self._size += len(data)
         if self._phase == _BETWEEN:
             self._phase, self.age, self._is_counted = _HEAD, 0.0, True
@@ -148,17 +150,50 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             self._head_again = self._without_upgrade()
             return
-        earlier = self.cycle
-        super().on_headers_complete()
-        if self.pipeline:
-            self._earlier = [*(each for each in self._earlier if not each.response_complete), earlier]
+        self._describe()
+        self._begin(self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive())
         # uvicorn would put trailers among the headers, where they pass for what a gateway has let through.
         self.headers = []
         self._phase, self.age = _BODY, 0.0
-        cycle = self.cycle
-        cycle.transport = self  # type: ignore[assignment] # all of a transport that it uses
-        # An answer that does not wait for the end of the body is the last one.
-        self._keep_alive, cycle.keep_alive = cycle.keep_alive, False
+
+    def _describe(self) -> None:
+        """The scope, as ASGI has it."""
+        scope, url = self.scope, self.url
+        scope["extensions"] = EXTENSIONS
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["http_version"] = self.parser.get_http_version()
+        query = b""
+        if not url.startswith(b"/") or b"?" in url or b"#" in url:  # else it is a path
+            parsed = httptools.parse_url(url)
+            url, query = parsed.path, parsed.query or b""
+        path = url.decode("ascii")
+        scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
+        scope["raw_path"] = self.root_path.encode("ascii") + url
+        scope["query_string"] = query
+
+    def _begin(self, keep_alive: bool) -> None:
+        """Have the request answered, when those before it have been."""
+        earlier = self.cycle
+        self.cycle = Cycle(
+            scope=self.scope,
+            transport=self,  # type: ignore[arg-type] # all of a transport that it uses
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=False,  # an answer that does not wait for the end of the body is the last one
+            on_response=self.on_response_complete,
+        )
+        self._keep_alive = keep_alive
+        if earlier is None or earlier.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+            return
+        self.flow.pause_reading()
+        self.pipeline.appendleft((self.cycle, self.app))
+        self._earlier = [*(each for each in self._earlier if not each.response_complete), earlier]
 
     def on_message_complete(self) -> None:
         self._hosts, self._codings = 0, []
@@ -202,6 +237,18 @@ class GuardedProtocol(HttpToolsProtocol):
 
     # --- Answering
 
+    def on_response_complete(self) -> None:
+        """uvicorn's own sets a timer for each connection that is idle then; here the sweep sees to it."""
+        self.server_state.total_requests += 1
+        if self._phase == _BETWEEN:
+            self.age = 0.0
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+
     def is_closing(self) -> bool:
         return self._phase == _OVER or self.transport.is_closing()
 
@@ -231,13 +278,13 @@ class GuardedProtocol(HttpToolsProtocol):
             self.write(self._bare_answer(status))
         self.close()
 
-    def _owed(self) -> list[RequestResponseCycle]:
+    def _owed(self) -> list[Cycle]:
         """The requests that have come and have not been answered, in their order."""
         come = [*self._earlier, self.cycle] if self.cycle is not None else []
         return [each for each in come if not (each.response_complete or each.disconnected)]
 
     @staticmethod
-    def _drop(cycle: RequestResponseCycle) -> None:
+    def _drop(cycle: Cycle) -> None:
         """To its application the client is gone."""
         cycle.disconnected = True
         cycle.message_event.set()
