@@ -8,12 +8,10 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-LINES = "authsvc.lines"
-"""The extension of ASGI by which an application knows that `lines` of a `http.response.start` are understood here:
-header lines that are rendered already, besides `headers`."""
-EXTENSIONS: dict[str, dict[object, object]] = {LINES: {}}
+from authsvc.web.responses import LINES, Headers
 
-Headers = list[tuple[bytes, bytes]]
+EXTENSIONS: dict[str, dict[object, object]] = {LINES: {}}
+"""What is understood here beyond plain ASGI."""
 
 
 class Cycle(RequestResponseCycle):

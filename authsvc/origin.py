@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
 def _nowhere() -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
+    """A tuple, for one is made for each request, and seldom looked at."""
+
     via: Literal["http", "cli", "job"] = "job"
     find_address: Callable[[], str | None] = _nowhere
     """The client's address, worked out only when somebody wants to know."""

@@ -60,6 +60,11 @@ class ClientCopies:
             loading = self._loading[client_id] = (self._clock.monotonic(), task)
         return await asyncio.shield(loading[1])
 
+    def is_current(self, copy: ClientCopy) -> bool:
+        """Whether `find` would give this very copy."""
+        held = self._copies.get(copy.client.client_id)
+        return held is not None and held[1] is copy and held[0] > self._clock.monotonic() - MAX_AGE_SECONDS
+
     async def find_newer(self, client_id: str) -> ClientCopy | None:
         """The client as it is after this call began, for who holds a secret that is newer than the copy.
 

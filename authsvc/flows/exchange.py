@@ -5,14 +5,13 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from authsvc.errors import AuthsvcError
-from authsvc.flows.client_auth import ClientAuth
+from authsvc.flows.client_auth import ClientAuth, FindAddress
 from authsvc.flows.client_copies import ClientCopy
 from authsvc.flows.issuance import Authorization, Issuance
 from authsvc.flows.limits import Limits
 from authsvc.metrics import Metrics
 from authsvc.models import GrantType
-from authsvc.protocol.addresses import Address
-from authsvc.protocol.client_auth import ClientCredentials
+from authsvc.protocol.client_auth import PresentedCredentials
 from authsvc.protocol.token_request import TokenRequest, TokenResponse, check_grant_allowed
 
 
@@ -54,15 +53,15 @@ class Exchange:
             raise
         self._metrics.token_request(grant_type or "", "issued")
 
-    async def authenticate(self, credentials: ClientCredentials, address: Address | None) -> ClientCopy:
+    async def authenticate(self, presented: PresentedCredentials, find_address: FindAddress) -> ClientCopy:
         """First of all, who is asking (TOK-03): nobody else learns what else is wrong with the request.
 
         Raises:
-            InvalidClient, Unavailable.
+            InvalidRequest, InvalidClient, Unavailable.
             TooManyAttempts: more requests than one client is granted.
         """
-        client = await self._client_auth.authenticate(credentials, address)
-        self._limits.token(client.client, address)
+        client = await self._client_auth.authenticate(presented, find_address)
+        self._limits.token(client.client, find_address())
         return client
 
     async def exchange(self, client: ClientCopy, request: TokenRequest) -> TokenResponse:

@@ -1,15 +1,14 @@
 """Is this token live? (RFC 7662)"""
 
 from authsvc.errors import AuthsvcError
-from authsvc.flows.client_auth import ClientAuth
+from authsvc.flows.client_auth import ClientAuth, FindAddress
 from authsvc.flows.families import Families
 from authsvc.flows.limits import Limits
 from authsvc.flows.recognition import Recognition
 from authsvc.metrics import Metrics
 from authsvc.models import Client
 from authsvc.protocol import introspection as rules
-from authsvc.protocol.addresses import Address
-from authsvc.protocol.client_auth import ClientCredentials
+from authsvc.protocol.client_auth import PresentedCredentials
 from authsvc.protocol.introspection import IntrospectionRequest
 from authsvc.protocol.refresh import PREFIX as REFRESH_PREFIX
 
@@ -33,17 +32,18 @@ class Introspection:
         self._count = metrics.introspections
 
     async def introspect(
-        self, credentials: ClientCredentials, request: IntrospectionRequest, address: Address | None
+        self, presented: PresentedCredentials, request: IntrospectionRequest, find_address: FindAddress
     ) -> bytes:
         """The answer, as JSON. `INACTIVE` for everything that is not a live token which this caller may see.
 
         Raises:
+            InvalidRequest: the caller presents itself in two ways.
             InvalidClient: the caller is nobody we know, or a public client (INT-02).
             TooManyAttempts: more than one client is granted (INT-14).
             Unavailable: it cannot be known. Never a guess.
         """
         try:
-            answer = await self._answer(credentials, request, address)
+            answer = await self._answer(presented, request, find_address)
         except AuthsvcError:
             self._count["error"].inc()
             raise
@@ -51,9 +51,9 @@ class Introspection:
         return answer
 
     async def _answer(
-        self, credentials: ClientCredentials, request: IntrospectionRequest, address: Address | None
+        self, presented: PresentedCredentials, request: IntrospectionRequest, find_address: FindAddress
     ) -> bytes:
-        caller = (await self._client_auth.authenticate_confidential(credentials, address)).client
+        caller = (await self._client_auth.authenticate_confidential(presented, find_address)).client
         self._limits.introspection(caller)
         if request.token.startswith(REFRESH_PREFIX):
             return await self._describe_refresh_token(caller, request.token)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from authsvc.errors import InvalidRequest
-from authsvc.flows.client_auth import ClientAuth
+from authsvc.flows.client_auth import ClientAuth, FindAddress
 from authsvc.flows.families import Families
 from authsvc.flows.limits import Limits
 from authsvc.flows.recognition import Recognition
@@ -11,8 +11,7 @@ from authsvc.flows.revocations import Revocations
 from authsvc.models import AccessToken, Client
 from authsvc.protocol import jwt
 from authsvc.protocol import revocation as rules
-from authsvc.protocol.addresses import Address
-from authsvc.protocol.client_auth import ClientCredentials
+from authsvc.protocol.client_auth import PresentedCredentials
 from authsvc.protocol.refresh import PREFIX as REFRESH_PREFIX
 from authsvc.protocol.revocation import RevocationRequest
 
@@ -32,17 +31,20 @@ class Revocation:
         self._families = families
         self._revocations = revocations
 
-    async def revoke(self, credentials: ClientCredentials, request: RevocationRequest, address: Address | None) -> None:
+    async def revoke(
+        self, presented: PresentedCredentials, request: RevocationRequest, find_address: FindAddress
+    ) -> None:
         """When this returns, the token is dead on every worker, or never was one of the caller's (REV-04).
 
         Raises:
             InvalidClient: the caller is nobody we know.
             TooManyAttempts: more than one client is granted (ATK-35); the token may still be live.
-            InvalidRequest: it is another client's token (REV-05); a public client is not told.
+            InvalidRequest: the caller presents itself in two ways. Or it is another client's token (REV-05); a public
+                client is not told.
             Unavailable: the token may still be live; try again.
         """
-        caller = (await self._client_auth.authenticate(credentials, address)).client
-        self._limits.revocation(caller, address)
+        caller = (await self._client_auth.authenticate(presented, find_address)).client
+        self._limits.revocation(caller, find_address())
         if request.token.startswith(REFRESH_PREFIX):
             await self._revoke_refresh_token(caller, request.token)
             return

@@ -19,6 +19,8 @@ MAX_HEADER_LENGTH = 8192
 _CLIENT_ID = re.compile(r"[\x20-\x7e]{1,256}")
 _SECRET = re.compile(r"[\x20-\x7e]{0,1024}")
 
+_IN_BODY = frozenset({"client_id", "client_secret", "client_assertion"})
+
 # Compared with when a client is unknown or has no secret. No text is known whose digest this is.
 _NO_DIGEST = bytes(32)
 
@@ -30,6 +32,24 @@ class ClientCredentials:
     client_id: str
     secret: str | None = field(repr=False)
     method: AuthMethod
+
+
+@dataclass(frozen=True, slots=True)
+class PresentedCredentials:
+    """What a request says about its client, as it came."""
+
+    authorization: str | None = field(repr=False)
+    form: Form
+
+    def digest(self) -> bytes | None:
+        """Of the Authorization header, where that is all there is: a proof is remembered by it, and no secret."""
+        if self.authorization is None or self.form.has_any(_IN_BODY):
+            return None
+        return hashlib.sha256(self.authorization.encode("utf-8", "surrogatepass")).digest()
+
+    def read(self) -> ClientCredentials:
+        """Raises InvalidRequest, InvalidClient: as `parse_credentials`."""
+        return parse_credentials(self.authorization, self.form)
 
 
 def parse_credentials(authorization: str | None, form: Form) -> ClientCredentials:

@@ -9,7 +9,7 @@ from authsvc import errors
 from authsvc.errors import AuthsvcError
 from authsvc.logs import request_id
 from authsvc.models import JsonObject
-from authsvc.web.responses import Answer, Headers, json_answer
+from authsvc.web.responses import PROBLEM, Answer, Headers, json_answer
 
 Renderer = Callable[[AuthsvcError], Answer]
 
@@ -86,9 +86,7 @@ def render_problem(error: AuthsvcError) -> Answer:
         body["detail"] = error.description
     if isinstance(error, errors.InvalidValue):
         body["errors"] = [{"detail": error.description, "pointer": f"#{error.pointer}"}]
-    answer = json_answer(body, status, _headers(error, "Bearer"))
-    answer.headers[0] = (b"content-type", b"application/problem+json")
-    return answer
+    return json_answer(body, status, _headers(error, "Bearer"), PROBLEM)
 
 
 def _oauth_code(error: AuthsvcError, status: int) -> str:

@@ -18,6 +18,7 @@ from authsvc.errors import (
 from authsvc.flows import Flows
 from authsvc.models import AccessToken
 from authsvc.protocol.addresses import Address, Network, client_address
+from authsvc.protocol.client_auth import PresentedCredentials
 from authsvc.protocol.forms import Form, parse_form
 
 MAX_BODY_BYTES = 65_536
@@ -58,6 +59,11 @@ def address_of(request: Call) -> Address | None:
     client = request.scope.get("client")
     forwarded = (str(value, "latin-1") for key, value in request.scope["headers"] if key == b"x-forwarded-for")
     return client_address(client and client[0], forwarded, request.scope["state"]["trusted_proxies"])
+
+
+def present_credentials(request: Call, form: Form) -> PresentedCredentials:
+    """Raises InvalidRequest: as `find_authorization`."""
+    return PresentedCredentials(find_authorization(request.scope), form)
 
 
 def find_header(scope: Scope, name: bytes) -> str | None:

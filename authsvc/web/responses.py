@@ -4,75 +4,103 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 Headers = list[tuple[bytes, bytes]]
 
-_JSON = (b"content-type", b"application/json")
 # HDR-01, HDR-03. Nothing of this is a page; opened as one, it may load nothing and stand in no frame.
 _ALWAYS: Headers = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 ]
+ANY_ORIGIN = (b"access-control-allow-origin", b"*")
+_WITHOUT_CONTENT = frozenset({204, 304})
+"""A length must not be told here: in a 304 it would be the length of the document (RFC 9110 §8.6)."""
+
+LINES = "authsvc.lines"
+"""The extension of ASGI by which our own server says that it takes, beside `headers`, `lines` that are rendered
+already: see `cycle.py`."""
+
+
+class Prepared:
+    """Headers that many answers have, and the same as they are written."""
+
+    __slots__ = ("headers", "lines")
+
+    def __init__(self, *headers: tuple[bytes, bytes]) -> None:
+        self.headers = [*headers, *_ALWAYS]
+        self.lines = b"".join(b"%b: %b\r\n" % header for header in self.headers)
+
+
 # HDR-04: about tokens, or about a person.
 _PRIVATE: Headers = [
     (b"cache-control", b"no-store"),
     (b"pragma", b"no-cache"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
-ANY_ORIGIN = (b"access-control-allow-origin", b"*")
-_WITHOUT_CONTENT = frozenset({204, 304})
-"""A length must not be told here: in a 304 it would be the length of the document (RFC 9110 §8.6)."""
+_PLAIN = Prepared()
+_NOTHING = Prepared(*_PRIVATE)
+_JSON = Prepared((b"content-type", b"application/json"), *_PRIVATE)
+PROBLEM = Prepared((b"content-type", b"application/problem+json"), *_PRIVATE)
 
 
 class Answer:
     """A complete answer: status, headers, body."""
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("body", "headers", "prepared", "status")
 
-    def __init__(self, status: int, body: bytes, headers: Headers) -> None:
+    def __init__(self, status: int, body: bytes, headers: Headers, prepared: Prepared = _PLAIN) -> None:
         self.status = status
         self.body = body
         self.headers = headers
+        self.prepared = prepared
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [*self.headers, *_ALWAYS]
+        headers = [*self.headers]
         if self.status not in _WITHOUT_CONTENT:
             headers.append((b"content-length", b"%d" % len(self.body)))
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        start: Message = {"type": "http.response.start", "status": self.status, "headers": headers}
+        if LINES in scope.get("extensions", ()):
+            start["lines"] = self.prepared.lines
+        else:
+            headers += self.prepared.headers
+        await send(start)
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else self.body})
 
 
-def json_answer(value: Any, status: int = 200, headers: Headers | None = None) -> Answer:
+def json_answer(value: Any, status: int = 200, headers: Headers | None = None, prepared: Prepared = _JSON) -> Answer:
     """A JSON answer that nobody stores: it is about tokens, or about a person."""
-    return json_bytes(msgspec.json.encode(value), status, headers)
+    return json_bytes(msgspec.json.encode(value), status, headers, prepared)
 
 
-def json_bytes(body: bytes, status: int = 200, headers: Headers | None = None) -> Answer:
+def json_bytes(body: bytes, status: int = 200, headers: Headers | None = None, prepared: Prepared = _JSON) -> Answer:
     """As `json_answer`, of JSON that is rendered already."""
-    return Answer(status, body, [_JSON, *_PRIVATE, *(headers or ())])
+    return Answer(status, body, headers or [], prepared)
 
 
 def empty(status: int) -> Answer:
     """Nothing to say but the status."""
-    return Answer(status, b"", list(_PRIVATE))
+    return Answer(status, b"", [], _NOTHING)
 
 
 def public_document(
     body: bytes, *, etag: str, max_age: int, if_none_match: str | None, media_type: bytes = b"application/json"
 ) -> Answer:
     """A document for everybody, cacheable, readable from any origin; 304 when the reader has it already."""
-    document = _prepare(body, etag, max_age, media_type)
-    if if_none_match is not None and _matches(if_none_match, etag):
-        return Answer(304, b"", [header for header in document.headers if header[0] != b"content-type"])
-    return document
+    found, unchanged = _prepare(body, etag, max_age, media_type)
+    return unchanged if if_none_match is not None and _matches(if_none_match, etag) else found
 
 
 @lru_cache(maxsize=16)
-def _prepare(body: bytes, etag: str, max_age: int, media_type: bytes) -> Answer:
+def _prepare(body: bytes, etag: str, max_age: int, media_type: bytes) -> tuple[Answer, Answer]:
+    """With the document, and without."""
     caching = (b"cache-control", b"public, max-age=%d" % max_age)
-    return Answer(200, body, [(b"content-type", media_type), caching, (b"etag", etag.encode("ascii")), ANY_ORIGIN])
+    headers = [caching, (b"etag", etag.encode("ascii")), ANY_ORIGIN]
+    return (
+        Answer(200, body, [], Prepared((b"content-type", media_type), *headers)),
+        Answer(304, b"", [], Prepared(*headers)),
+    )
 
 
 def _matches(if_none_match: str, etag: str) -> bool:

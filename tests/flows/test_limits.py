@@ -20,10 +20,9 @@ from authsvc.errors import (
     InvalidValue,
     TooManyAttempts,
 )
-from authsvc.models import AuthMethod, GrantType
+from authsvc.models import GrantType
 from authsvc.protocol.accounts import LoginRequest, RegistrationRequest
 from authsvc.protocol.addresses import Address
-from authsvc.protocol.client_auth import ClientCredentials
 from tests.flows.workers import ADDRESS, EMAIL, Caller, Worker, cheap, sql, worker_on, workers_on
 from tests.house_of import PASSWORD
 from tests.stores import running_stores
@@ -293,7 +292,7 @@ def guessing(who: Caller, secret: str = "wrong") -> Caller:
 
 async def outcome(worker: Worker, who: Caller, address: Address | None = ADDRESS) -> str:
     try:
-        await worker.flows.exchange.authenticate(who.credentials, address)
+        await worker.flows.exchange.authenticate(who.credentials, lambda: address)
     except AuthsvcError as error:
         return type(error).__name__
     return "in"
@@ -348,7 +347,7 @@ async def test_introspections_are_limited_by_client_where_that_is_asked_for(data
 async def test_a_public_client_with_a_secret_is_no_better_than_a_wrong_one(database_url: str) -> None:
     async with worker_on(cheap(database_url, client_failures=2)) as worker:
         public = await worker.client(public=True, grant_types=(GrantType.REFRESH_TOKEN,))
-        pretending = ClientCredentials(public.client_id, "x", AuthMethod.BASIC)
+        pretending = Caller(public.client_id, "x")
         for expected in (InvalidClient, InvalidClient, TooManyAttempts):
             with pytest.raises(expected):
-                await worker.flows.exchange.authenticate(pretending, ADDRESS)
+                await worker.authenticate(pretending)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from base64 import urlsafe_b64decode
+from base64 import b64encode, urlsafe_b64decode
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -15,10 +15,12 @@ import pytest
 from authsvc.errors import Forbidden, InvalidToken
 from authsvc.flows import Flows
 from authsvc.flows.client_copies import ClientCopy
-from authsvc.models import AuthMethod, GrantType
+from authsvc.models import GrantType
 from authsvc.protocol.accounts import LoginRequest, LoginResponse, PasswordChangeRequest, RegistrationRequest
-from authsvc.protocol.client_auth import ClientCredentials
+from authsvc.protocol.addresses import Address
+from authsvc.protocol.client_auth import PresentedCredentials
 from authsvc.protocol.clients import ClientRegistration
+from authsvc.protocol.forms import Form
 from authsvc.protocol.introspection import INACTIVE, IntrospectionRequest
 from authsvc.protocol.revocation import RevocationRequest
 from authsvc.protocol.token_request import TokenRequest
@@ -30,6 +32,10 @@ ADDRESS = ip_address("192.0.2.1")
 MINT = TokenRequest(GrantType.CLIENT_CREDENTIALS, scope=None, resources=())
 
 with_and_without_redis = pytest.mark.parametrize("workers", ["postgresql", "redis"], indirect=True)
+
+
+def find_address() -> Address:
+    return ADDRESS
 
 
 def cheap(database_url: str, **changes: Any) -> Settings:
@@ -46,9 +52,10 @@ class Caller:
     secret: str | None
 
     @property
-    def credentials(self) -> ClientCredentials:
-        method = AuthMethod.NONE if self.secret is None else AuthMethod.BASIC
-        return ClientCredentials(self.client_id, self.secret, method)
+    def credentials(self) -> PresentedCredentials:
+        if self.secret is None:
+            return PresentedCredentials(None, Form({"client_id": [self.client_id]}))
+        return PresentedCredentials(f"Basic {b64encode(f'{self.client_id}:{self.secret}'.encode()).decode()}", Form({}))
 
 
 @dataclass(frozen=True)
@@ -70,20 +77,20 @@ class Worker:
         return Caller(client.client_id, secret)
 
     async def authenticate(self, who: Caller) -> ClientCopy:
-        return await self.flows.exchange.authenticate(who.credentials, ADDRESS)
+        return await self.flows.exchange.authenticate(who.credentials, find_address)
 
     async def mint(self, who: Caller) -> str:
         client = await self.authenticate(who)
         return (await self.flows.exchange.exchange(client, MINT)).access_token
 
     async def is_active(self, who: Caller, token: str) -> bool:
-        answer = await self.flows.introspection.introspect(who.credentials, IntrospectionRequest(token), ADDRESS)
+        answer = await self.flows.introspection.introspect(who.credentials, IntrospectionRequest(token), find_address)
         active = bool(json.loads(answer)["active"])
         assert active or answer == INACTIVE
         return active
 
     async def revoke(self, who: Caller, token: str) -> None:
-        await self.flows.revocation.revoke(who.credentials, RevocationRequest(token), ADDRESS)
+        await self.flows.revocation.revoke(who.credentials, RevocationRequest(token), find_address)
 
     # --- Users
 

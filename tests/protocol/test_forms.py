@@ -1,7 +1,7 @@
 """Form bodies: what is read, and what is refused before anyone asks what it means."""
 
 import re
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from hypothesis import given
@@ -165,3 +165,14 @@ def test_any_body_is_read_or_refused_in_words_that_echo_nothing(body: bytes, con
         parse_form(body, content_type)
     except InvalidRequest as error:
         assert SAFE_DESCRIPTION.fullmatch(error.description)
+
+
+@given(st.text("&=ab;%20+ü", max_size=12))
+def test_what_needs_no_decoding_is_read_as_what_does(text: str) -> None:
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict")
+        form = parse_form(text.encode(), CONTENT_TYPE)
+    except (InvalidRequest, UnicodeError):
+        return  # repeated, or no UTF-8
+    assert all(form.one(name) == (value or None) for name, value in pairs)
+    assert form.has_any(frozenset({"a"})) == ("a" in dict(pairs))
