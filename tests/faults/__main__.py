@@ -4,16 +4,19 @@ Exit status 1 when a promise was broken.
 """
 
 import argparse
-import asyncio
 import random
 import signal
 import sys
 from collections import Counter
+from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
 from types import FrameType
 
 import msgspec
+import uvloop
 
+from tests.faults.acts import clients_of
 from tests.faults.catalog import CATALOG
 from tests.faults.history import Revoking
 from tests.faults.schedule import TWO_AT_ONCE, Outcome, run_schedule
@@ -35,13 +38,10 @@ def main() -> int:
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     print(f"seed {given.seed}", flush=True)  # noqa: T201
-    outcomes = asyncio.run(_run(given))
+    outcomes = uvloop.run(_run(given))
     if given.json:
         given.json.write_bytes(msgspec.json.format(msgspec.json.encode(outcomes)))
-    total = Counter[str]()
-    for outcome in outcomes:
-        total.update(outcome.thrown)
-    print("\n".join(f"{count:5} {name}" for name, count in sorted(total.items())))  # noqa: T201
+    print(summed_up(outcomes))  # noqa: T201
     return 1 if any(outcome.violations for outcome in outcomes) else 0
 
 
@@ -55,8 +55,10 @@ async def _run(given: argparse.Namespace) -> list[Outcome]:
     unsure: list[Revoking] = []
     with passable_directory() as directory:
         async with open_stage(directory, given.seed, lease_seconds=given.lease, lamed=given.without) as stage:
+            clients = await clients_of(stage)
             for number in range(given.schedules):
-                outcome, unsure = await run_schedule(stage, f"{given.seed}/{number}", given.seconds, faults, unsure)
+                seed = f"{given.seed}/{number}"
+                outcome, unsure = await run_schedule(stage, clients, seed, given.seconds, faults, unsure)
                 outcomes.append(outcome)
                 print(told(outcome), flush=True)  # noqa: T201
     return outcomes
@@ -66,8 +68,7 @@ def told(outcome: Outcome) -> str:
     faults = sum(outcome.thrown.values()) - outcome.thrown.get(TWO_AT_ONCE, 0)
     lines = [f"\nschedule {outcome.seed}: {outcome.seconds:.0f} s, {faults} faults"]
     lines += [f"{count:8} {what}" for what, count in outcome.answers.items()]
-    for name, (count, *times) in outcome.revocations.items():
-        lines.append(f"revocations, {name}: {count:.0f}; p50, p99, longest in ms: {', '.join(map(str, times))}")
+    lines += _figures([outcome])
     lines.append(
         "batches of marks by path, and fences: "
         + ", ".join(f"{count} {path}" for path, count in outcome.questions.items())
@@ -75,8 +76,33 @@ def told(outcome: Outcome) -> str:
     lines += [f"NOT CALM after {name}" for name in outcome.never_calm]
     lines += [f"LOGGED {error}" for error in outcome.errors_logged[:10]]
     lines += [f"VIOLATION {each}" for each in outcome.violations[:30]]
-    lines.append(f"{len(outcome.violations)} violations")
     return "\n".join(lines)
+
+
+def summed_up(outcomes: Sequence[Outcome]) -> str:
+    thrown = Counter[str]()
+    for outcome in outcomes:
+        thrown.update(outcome.thrown)
+    seconds = sum(outcome.seconds for outcome in outcomes)
+    lines = [f"\nall {len(outcomes)} schedules: {seconds:.0f} s"]
+    lines += [f"{count:5} {name}" for name, count in sorted(thrown.items())]
+    return "\n".join(lines + _figures(outcomes))
+
+
+def _figures(outcomes: Sequence[Outcome]) -> list[str]:
+    checked = sum(outcome.checked for outcome in outcomes)
+    times = {name: [ms for each in outcomes for ms in each.revocations[name]] for name in ("quiet", "doubt")}
+    lines = [f"{checked} introspections checked, {sum(map(len, times.values()))} revocations acknowledged"]
+    for name, values in times.items():
+        figures = ", ".join(map(str, _quantiles(values)))
+        lines.append(f"revocations, {name}: {len(values)}; p50, p99, longest in ms: {figures}")
+    lines.append(f"{sum(len(outcome.violations) for outcome in outcomes)} violations")
+    return lines
+
+
+def _quantiles(values: list[float]) -> list[float]:
+    ordered = sorted(values)
+    return [ordered[ceil(share * len(ordered)) - 1] for share in (0.5, 0.99, 1.0)] if ordered else []
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -5,21 +5,23 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlencode
 
-from tests.faults.callers import JSON, Session, User, World, json_of, told_of
+from tests.faults.callers import JSON, LINES_AT_ONCE, Clients, Session, User, World, json_of, told_of
 from tests.faults.history import Reading, Token, Told
 from tests.faults.line import FORM, Line, basic, json_body
-from tests.faults.stage import Node
+from tests.faults.stage import Node, Stage
 from tests.house_of import PASSWORD
 
-LINES = 24
+LINES = 48
 """To each node."""
-ASKING = 3
-AFTERWARDS_SECONDS = 0.1
+AT_ONCE = 4
+"""Tokens that one caller asks about in a row."""
+BEFORE, AFTER = 5, 12
+"""How often each of those asks who look at a token while it dies."""
+PATIENT_SECONDS = 0.05
+"""Between two of their questions when the revocation takes its time."""
 
 
-async def people(world: World, owners: int = 3, users: int = 6) -> None:
-    """The clients and users that a world begins with."""
-    stage = world.stage
+async def clients_of(stage: Stage, owners: int = 3) -> Clients:
     made = await asyncio.gather(
         *(
             stage.cli(stage.nodes[0], "client", "create", "--name", "owner", "--grant", "client_credentials")
@@ -29,8 +31,12 @@ async def people(world: World, owners: int = 3, users: int = 6) -> None:
     )
     assert all(status == 0 for status, _ in made), made
     pairs = [(told["client_id"], told["client_secret"]) for _, told in made]
-    world.owners, world.watcher = pairs[:-1], basic(*pairs[-1])
-    for node in stage.nodes:
+    return Clients(pairs[:-1], FORM | basic(*pairs[-1]))
+
+
+async def people(world: World, users: int = 6) -> None:
+    """Those that a world begins with, and their lines."""
+    for node in world.stage.nodes:
         world.lines[node.name] = asyncio.LifoQueue()
         for _ in range(LINES):
             world.lines[node.name].put_nowait(Line(node.name, node.port))
@@ -46,24 +52,24 @@ async def register(world: World) -> None:
 
 
 async def mint(world: World) -> None:
-    client = world.chance.choice(world.owners)
+    client = world.chance.choice(world.clients.owners)
     form = urlencode({"grant_type": "client_credentials"}).encode()
     if told := await world.ask("mint", "/oauth2/token", form, FORM | basic(*client), (200,)):
         world.keep(json_of(told[2])["access_token"], told[0], told[1])
 
 
 async def introspect(world: World) -> None:
-    """A live one, or one that was revoked: just now, or long ago."""
+    """Live ones, or some that were revoked: just now, or long ago."""
     pool: Sequence[Token] = world.tokens
     if world.dead and (which := world.chance.random()) < 0.5:
         pool = list(world.dead)[-30:] if which < 0.3 else world.dead
     if pool:
-        await world.introspect(world.chance.choice(pool), world.some_node())
+        await world.introspect(world.chance.choices(pool, k=AT_ONCE), world.some_node())
 
 
 async def revoke_token(world: World) -> None:
     token = world.chance.choice(world.tokens) if world.tokens else None
-    client = None if token is None else next((c for c in world.owners if f"c:{c[0]}" in token.numbers), None)
+    client = None if token is None else next((c for c in world.clients.owners if f"c:{c[0]}" in token.numbers), None)
     if token is not None and client is not None:
         body = urlencode({"token": token.text}).encode()
         await world.revoke(token.marks[0], "revoke token", "/oauth2/revoke", body, FORM | basic(*client), 200)
@@ -75,20 +81,28 @@ async def revoke_under_fire(world: World) -> None:
     if not world.tokens:
         return
     token = world.tokens[-1]
-    client = next((each for each in world.owners if f"c:{each[0]}" in token.numbers), None)
+    client = next((each for each in world.clients.owners if f"c:{each[0]}" in token.numbers), None)
     if client is None:  # of a user
         return
     over = asyncio.Event()
 
     async def ask_on(node: Node) -> None:
-        while not over.is_set():
-            await world.introspect(token, node)
+        async with world.line(node) as line:
+            asked = 0
+            while not over.is_set():
+                await world.introspect_on(line, token)
+                asked += 1
+                if asked > BEFORE:
+                    await asyncio.sleep(PATIENT_SECONDS)
+            for _ in range(AFTER):
+                await world.introspect_on(line, token)
 
-    asking = [asyncio.create_task(ask_on(node)) for node in world.stage.nodes for _ in range(ASKING)]
+    for node in world.stage.nodes:
+        await world.introspect([token] * BEFORE, node)
+    asking = [asyncio.create_task(ask_on(node)) for node in world.stage.nodes for _ in range(LINES_AT_ONCE)]
     try:
         body = urlencode({"token": token.text}).encode()
         await world.revoke(token.marks[0], "revoke under fire", "/oauth2/revoke", body, FORM | basic(*client), 200)
-        await asyncio.sleep(AFTERWARDS_SECONDS)
     finally:
         over.set()
         await asyncio.gather(*asking)
@@ -203,7 +217,7 @@ def user_mark(token: Token) -> str:
 
 
 async def kill_client_tokens(world: World) -> None:
-    client_id, _ = world.chance.choice(world.owners)
+    client_id, _ = world.chance.choice(world.clients.owners)
     await world.operate(f"c:{client_id}", "client", "revoke-tokens", client_id)
 
 
@@ -225,10 +239,10 @@ async def kill_key(world: World) -> None:
 
 Act = Callable[[World], Awaitable[None]]
 ACTS: dict[Act, int] = {
-    introspect: 700,
-    mint: 90,
-    revoke_token: 50,
-    revoke_under_fire: 6,
+    introspect: 600,
+    mint: 60,
+    revoke_token: 30,
+    revoke_under_fire: 90,
     look_at_oneself: 40,
     log_in: 14,
     refresh: 8,

@@ -4,21 +4,23 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
 
 import msgspec
 
 from tests.faults.history import History, Other, Reading, Token, Told
-from tests.faults.line import FORM, Line, Lost
+from tests.faults.line import Line, Lost, get, post
 from tests.faults.stage import Node, Stage
 from tests.flows.workers import claims_of, kid_of
 
 TRIES = 5
 TRY_AGAIN_SECONDS = 0.25
+LINES_AT_ONCE = 3
+"""To each node, on which a token is asked about that dies or has died."""
+LOOKS = 4
 LIVE, DEAD = 400, 400
 """How many tokens are kept at hand."""
 JSON = {"Content-Type": "application/json"}
@@ -38,20 +40,34 @@ class Session:
     refresh_token: str
 
 
+class _Introspection(msgspec.Struct):
+    active: bool
+
+
+_read = msgspec.json.Decoder(_Introspection).decode
+
+
+@dataclass(frozen=True)
+class Clients:
+    """Of one stage."""
+
+    owners: list[tuple[str, str]]
+    """Id and secret of those that mint and revoke."""
+    watcher: dict[str, str]
+    """The headers of the one that introspects."""
+
+
 @dataclass
 class World:
     """Everybody who calls, and what they have."""
 
     stage: Stage
     chance: random.Random
-    owners: list[tuple[str, str]] = field(default_factory=list)
-    watcher: dict[str, str] = field(default_factory=dict)
+    clients: Clients
     history: History = field(default_factory=History)
     tokens: deque[Token] = field(default_factory=lambda: deque(maxlen=LIVE))
     dead: deque[Token] = field(default_factory=lambda: deque(maxlen=DEAD))
     all_tokens: list[Token] = field(default_factory=list)
-    secrets: dict[str, dict[str, str]] = field(default_factory=dict)
-    """How the owner of a token authenticates, by client."""
     sessions: deque[Session] = field(default_factory=lambda: deque(maxlen=60))
     users: list[User] = field(default_factory=list)
     lines: dict[str, asyncio.LifoQueue[Line]] = field(default_factory=dict)
@@ -79,10 +95,7 @@ class World:
         async with self.line(node) as line:
             begin = time.monotonic()
             try:
-                if body is None:
-                    status, answer = await line.get(path, headers)
-                else:
-                    status, answer = await line.post(path, body, headers)
+                status, answer = await line.ask(get(path, headers) if body is None else post(path, body, headers))
             except Lost:
                 status, answer = 0, b""
             return begin, time.monotonic(), status, answer
@@ -121,20 +134,29 @@ class World:
         self.dead.extend(killed)
         return killed
 
-    async def introspect(self, token: Token, node: Node) -> None:
-        body = urlencode({"token": token.text}).encode()
-        begin, end, status, answer = await self.call(node, "/oauth2/introspect", body, FORM | self.watcher)
+    async def introspect(self, tokens: Iterable[Token], node: Node) -> None:
+        """One after the other, on one line."""
+        async with self.line(node) as line:
+            for token in tokens:
+                await self.introspect_on(line, token)
+
+    async def introspect_on(self, line: Line, token: Token) -> None:
+        request = post("/oauth2/introspect", b"token=" + token.text.encode(), self.clients.watcher)
+        begin = time.monotonic()
+        try:
+            status, answer = await line.ask(request)
+        except Lost:
+            status, answer = 0, b""
+        end = time.monotonic()
         told = told_of(status, (200,))
         if told is Told.DONE:
-            told = Told.ACTIVE if msgspec.json.decode(answer)["active"] else Told.INACTIVE
-        self.history.readings.append(Reading(begin, end, node.name, token, told))
+            told = Told.ACTIVE if _read(answer).active else Told.INACTIVE
+        self.history.readings.append(Reading(begin, end, line.node, token, told))
 
     async def look_closely(self, tokens: Sequence[Token]) -> None:
-        """At once, on both nodes, on several lines of each."""
-        some = self.chance.sample(tokens, min(3, len(tokens)))
-        await asyncio.gather(
-            *(self.introspect(token, node) for token in some for node in self.stage.nodes for _ in range(3))
-        )
+        """Again and again, on both nodes, on several lines of each."""
+        some = self.chance.sample(tokens, min(3, len(tokens))) * LOOKS
+        await asyncio.gather(*(self.introspect(some, node) for node in self.stage.nodes for _ in range(LINES_AT_ONCE)))
 
     # --- Revocations
 

@@ -11,10 +11,17 @@ What overlaps is free: an introspection that begins before the revocation has re
 from bisect import bisect_left
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from math import inf
 
 from tests.faults.history import History, Other, Reading, Revoking, Token, Told, is_raised
 
+
+class _Free(Enum):
+    FREE = auto()
+
+
+FREE = _Free.FREE
 UNSETTLED_SECONDS = 30.0
 """For so long after its end, a revocation that was not acknowledged may still come to be committed."""
 
@@ -26,17 +33,25 @@ class Violation:
     text: str
 
 
-def check(history: History) -> list[Violation]:
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    violations: list[Violation]
     """Every broken promise, in the order of time."""
+    checked: int
+    """Of how many readings one of the two answers would have been a violation. The others overlapped something."""
+
+
+def check(history: History) -> Verdict:
     fates = Fates(history)
-    found = [violation for reading in history.readings if (violation := _check_reading(fates, reading))]
+    judged = [judgement for reading in history.readings if (judgement := _judge(fates, reading)) is not FREE]
+    found = [judgement for judgement in judged if judgement is not None]
     calls: list[Revoking | Other | Reading] = [*history.revokings, *history.others, *history.readings]
     found += [
         Violation("status", each.begin, f"{each.what} at {each.node}: {each.detail if isinstance(each, Other) else ''}")
         for each in calls
         if each.told is Told.WRONG
     ]
-    return sorted(found, key=lambda violation: violation.at)
+    return Verdict(sorted(found, key=lambda violation: violation.at), len(judged))
 
 
 def check_stored(history: History, stored: Mapping[str, int], tokens: Collection[Token]) -> list[Violation]:
@@ -56,18 +71,22 @@ def check_stored(history: History, stored: Mapping[str, int], tokens: Collection
     return found
 
 
-def _check_reading(fates: "Fates", reading: Reading) -> Violation | None:
+def _judge(fates: "Fates", reading: Reading) -> Violation | _Free | None:
+    """None: as it had to be. FREE: it could have been either."""
     token, where = reading.token, f"{reading.what} at {reading.node}"
+    if reading.told not in (Told.ACTIVE, Told.INACTIVE):
+        return FREE
+    for mark in token.marks:
+        late = 1000 * (reading.begin - fates.dead_from(token, mark))
+        if late > 0:
+            if reading.told is Told.INACTIVE:
+                return None
+            return Violation("C1", reading.begin, f"{where}: active {late:.1f} ms after {mark} was revoked")
+    if reading.end >= token.expires or any(fates.may_be_dead(token, mark, reading.end) for mark in token.marks):
+        return FREE
     if reading.told is Told.ACTIVE:
-        for mark in token.marks:
-            late = 1000 * (reading.begin - fates.dead_from(token, mark))
-            if late > 0:
-                return Violation("C1", reading.begin, f"{where}: active {late:.1f} ms after {mark} was revoked")
-    elif reading.told is Told.INACTIVE and reading.end < token.expires:
-        if any(fates.may_be_dead(token, mark, reading.end) for mark in token.marks):
-            return None
-        return Violation("C4", reading.begin, f"{where}: inactive, and nobody revoked {'/'.join(token.marks)}")
-    return None
+        return None
+    return Violation("C4", reading.begin, f"{where}: inactive, and nobody revoked {'/'.join(token.marks)}")
 
 
 class Fates:

@@ -8,6 +8,10 @@ from contextlib import asynccontextmanager, suppress
 CHUNK = 65_536
 
 
+def _nobody(port: int) -> bool:
+    return False
+
+
 class Way:
     """One direction of a wire. Nothing is lost while it is closed: it comes late, as TCP sends it again."""
 
@@ -50,11 +54,13 @@ class Wire:
         self._chance = chance
         self._is_cut = False
         self._watched: tuple[bytes, Callable[[int], None]] | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._is_refused: Callable[[int], bool] = _nobody
+        self._writers: dict[asyncio.StreamWriter, int] = {}
+        """Both ends of each connection, by the port of the caller."""
 
     def heal(self) -> None:
         """As new. What was held up is delivered."""
-        self._is_cut, self.tear_chance, self._watched = False, 0.0, None
+        self._is_cut, self.tear_chance, self._watched, self._is_refused = False, 0.0, None, _nobody
         for way in (self.there, self.back):
             way.delay = 0.0
             way.open()
@@ -72,6 +78,13 @@ class Wire:
         """Every connection is reset, and so is who comes."""
         self._is_cut = True
         self.tear()
+
+    def refuse(self, is_refused: Callable[[int], bool]) -> None:
+        """Cut for some, by the port that they come from."""
+        self._is_refused = is_refused
+        for writer, port in self._writers.items():
+            if is_refused(port):
+                writer.transport.abort()
 
     def swallow(self) -> None:
         """Connections stay and come about, and nothing arrives: no reset, no end."""
@@ -99,16 +112,16 @@ class Wire:
 
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, from its first byte to its last."""
-        if self._is_cut:
+        port = writer.get_extra_info("peername")[1]
+        if self._is_cut or self._is_refused(port):
             writer.transport.abort()
             return
         ends = [writer]
-        port = writer.get_extra_info("peername")[1]
-        self._writers.add(writer)
+        self._writers[writer] = port
         try:
             their_reader, their_writer = await asyncio.open_connection("127.0.0.1", self.target)
             ends.append(their_writer)
-            self._writers.add(their_writer)
+            self._writers[their_writer] = port
             ways = [
                 asyncio.create_task(self.there.pass_on(reader, their_writer, self, port)),
                 asyncio.create_task(self.back.pass_on(their_reader, writer, self, port)),
@@ -123,7 +136,7 @@ class Wire:
             pass  # the server is not there: the caller is reset
         finally:
             for end in ends:
-                self._writers.discard(end)
+                self._writers.pop(end, None)
                 end.transport.abort()
 
 

@@ -6,19 +6,19 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from math import ceil
 
 import asyncpg
 import msgspec
 
 from tests.faults.acts import ACTS, OPERATIONS, people
-from tests.faults.callers import World, hang_up
-from tests.faults.catalog import CATALOG, Fault, Missed
+from tests.faults.callers import Clients, World, hang_up
+from tests.faults.catalog import CATALOG, Fault
 from tests.faults.checker import check, check_stored
 from tests.faults.history import Revoking, Told
 from tests.faults.stage import Stage
+from tests.faults.worker_faults import Missed
 
-CALLERS = 24
+CALLERS = 32
 PAUSE_SECONDS = 0.08
 """Of one caller between two acts, on average."""
 QUIET_SECONDS = (0.3, 1.2)
@@ -27,7 +27,7 @@ DOUBLE = 0.25
 """How often a second fault is thrown with the first."""
 HASTY = 0.4
 """How often the next fault is thrown into the doubt that the last one has left."""
-OPERATION_SECONDS = 4.0
+OPERATION_SECONDS = 6.0
 TWO_AT_ONCE = "FLT-47 two at once"
 CALM_SECONDS = 15.0
 
@@ -39,8 +39,10 @@ class Outcome(msgspec.Struct):
     seconds: float
     thrown: dict[str, int]
     answers: dict[str, int]
+    checked: int
+    """Introspections of which one of the two answers would have been wrong."""
     revocations: dict[str, list[float]]
-    """In quiet times and in doubt: how many were acknowledged, and the milliseconds of p50, p99 and the longest."""
+    """The milliseconds that each acknowledged one took, in quiet times and in doubt."""
     questions: dict[str, int]
     """How many batches of marks were asked for where, and how many fences there were, in all schedules so far."""
     violations: list[str]
@@ -109,6 +111,7 @@ class Thrower:
 
 async def run_schedule(
     stage: Stage,
+    clients: Clients,
     seed: str,
     seconds: float,
     faults: Sequence[Fault] = tuple(CATALOG.values()),
@@ -116,7 +119,7 @@ async def run_schedule(
 ) -> tuple[Outcome, list[Revoking]]:
     """What came of it; and the revocations of whose fate nobody knows, as far as they reach into the next schedule."""
     chance = random.Random(seed)
-    world = World(stage, random.Random(f"{seed}/load"))
+    world = World(stage, random.Random(f"{seed}/load"), clients)
     world.history.revokings.extend(unsure)
     await people(world)
     thrower = Thrower(stage, chance, faults)
@@ -134,7 +137,8 @@ async def run_schedule(
         await asyncio.gather(throwing, *acting, return_exceptions=True)
         hang_up(world)
     history = world.history
-    violations = check(history) + check_stored(history, stored, world.all_tokens)
+    verdict = check(history)
+    violations = verdict.violations + check_stored(history, stored, world.all_tokens)
     counted = Counter(f"{each.what} {each.told}" for each in history.readings)
     counted.update(f"{each.what} {each.told}" for each in history.revokings)
     counted.update(f"{each.what} {each.told}" for each in history.others)
@@ -143,6 +147,7 @@ async def run_schedule(
         seconds=time.monotonic() - began,
         thrown=dict(sorted(thrower.thrown.items())),
         answers=dict(sorted(counted.items())),
+        checked=verdict.checked,
         revocations=_timed(history.revokings, thrower.doubts),
         questions=dict(sum([await node.asked() for node in stage.nodes], Counter[str]())),
         violations=[f"{each.at - began:8.3f} s {each.rule}: {each.text}" for each in violations],
@@ -152,7 +157,7 @@ async def run_schedule(
     lasting = [
         each
         for each in (*history.revokings, *history.abandoned())
-        if each.mark[0] in "*k" and each.told is not Told.DONE
+        if each.mark[0] in "*kc" and each.told is not Told.DONE
     ]
     return outcome, lasting
 
@@ -162,9 +167,9 @@ async def settle(world: World, thrower: Thrower) -> dict[str, int]:
     if not await thrower.is_calm():
         thrower.never_calm.append("at the end")
     dead = list(world.dead)
-    for start in range(0, len(dead), CALLERS):
-        some = dead[start : start + CALLERS]
-        await asyncio.gather(*(world.introspect(token, node) for token in some for node in world.stage.nodes))
+    await asyncio.gather(
+        *(world.introspect(dead[at::CALLERS], node) for at in range(CALLERS) for node in world.stage.nodes)
+    )
     rows = await world.stage.sql("SELECT mark, generation FROM auth.token_blacklist")
     return {row["mark"]: row["generation"] for row in rows}
 
@@ -179,8 +184,7 @@ async def _act(world: World, until: "asyncio.Task[None]") -> None:
 
 async def _operate(world: World, until: "asyncio.Task[None]") -> None:
     operations, weights = list(OPERATIONS), list(OPERATIONS.values())
-    while not until.done():
-        await asyncio.sleep(world.chance.uniform(0, 2 * OPERATION_SECONDS))
+    while not (await asyncio.wait([until], timeout=world.chance.uniform(0, 2 * OPERATION_SECONDS)))[0]:
         (operation,) = world.chance.choices(operations, weights)
         await operation(world)
 
@@ -191,12 +195,5 @@ def _timed(revokings: Sequence[Revoking], doubts: Sequence[tuple[float, float]])
     for each in revokings:
         if each.told is Told.DONE and not each.what.startswith(("client ", "user ", "token ", "key ")):
             is_doubt = any(begin < each.end and each.begin < end for begin, end in doubts)
-            found["doubt" if is_doubt else "quiet"].append(1000 * (each.end - each.begin))
-    return {name: _summed(values) for name, values in found.items()}
-
-
-def _summed(values: list[float]) -> list[float]:
-    if not values:
-        return [0]
-    ordered = sorted(values)
-    return [len(ordered), *(round(ordered[ceil(share * len(ordered)) - 1], 1) for share in (0.5, 0.99, 1.0))]
+            found["doubt" if is_doubt else "quiet"].append(round(1000 * (each.end - each.begin), 2))
+    return found

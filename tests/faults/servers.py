@@ -121,17 +121,19 @@ class RedisServer:
         self._directory = directory
         place.give(directory)
         self.port = free_port()
+        self.password: str | None = None
+        """That it wants at present."""
         self._process: subprocess.Popen[str] | None = None
 
-    async def start(self) -> None:
-        """It answers when this returns."""
+    async def start(self, **more: str) -> None:
+        """It answers when this returns. `more`: settings."""
         settings = {
             "bind": "127.0.0.1", "port": str(self.port), "dir": str(self._directory), "save": "", "appendonly": "no",
             "enable-debug-command": "local", "daemonize": "no", "repl-diskless-sync-delay": "0",
         }  # fmt: skip
         command: list[str | Path] = [
             self._program,
-            *(part for name, value in settings.items() for part in (f"--{name}", value)),
+            *(part for name, value in (settings | more).items() for part in (f"--{name}", value)),
         ]
         self._process = launch(command, self._log, uid=self._uid, parting=signal.SIGKILL, cwd=self._directory)
         patience = time.monotonic() + START_SECONDS
@@ -142,8 +144,9 @@ class RedisServer:
     async def tell(self, *command: str | int, fails: bool = False) -> Any:
         """On a connection of its own, past every wire. `fails`: then None instead of an error."""
         client = redis.Redis(
-            port=self.port, socket_timeout=5, socket_connect_timeout=5, retry=Retry(NoBackoff(), 0), protocol=2
-        )
+            port=self.port, password=self.password, socket_timeout=5, socket_connect_timeout=5,
+            retry=Retry(NoBackoff(), 0), protocol=2,
+        )  # fmt: skip
         try:
             return await client.execute_command(*command)  # type: ignore[no-untyped-call]
         except (redis.RedisError, OSError):

@@ -42,9 +42,9 @@ SETTINGS = {
     "AUTHSVC_REGISTRATIONS_PER_ADDRESS": "0",
     "AUTHSVC_CLIENT_FAILURES": "0",
     "AUTHSVC_CLIENT_REQUESTS_PER_MINUTE": "0",
-    # A worker remembers who is dead, and that is no help in seeing what its stores say.
-    "AUTHSVC_TOKEN_CACHE": "0",
 }
+FORGETFUL = {"AUTHSVC_TOKEN_CACHE": "0"}
+"""Of one node: a worker remembers who is dead, and that is no help in seeing what its stores say."""
 _ASKED = re.compile(r'^authsvc_(?:mark_questions_total{path="(\w+)"}|cache_fences_total) ([0-9.e+]+)$', re.MULTILINE)
 CLI = [sys.executable, "-m", "authsvc"]
 
@@ -74,6 +74,10 @@ class Node:
             with suppress(httpx2.HTTPError):
                 return (await http.get(f"http://127.0.0.1:{self.management_port}/readyz")).status_code == 200
         return False
+
+    async def until_ready(self) -> None:
+        while not await self.is_ready():
+            await asyncio.sleep(0.05)
 
     def workers(self) -> list[int]:
         """Those that hold the port; the others are helpers."""
@@ -128,6 +132,11 @@ class Stage:
     chance: random.Random
     lease_seconds: float
     wires: list[Wire] = field(default_factory=list)
+
+    @property
+    def a_while(self) -> float:
+        """Longer than a lease."""
+        return 1.5 * self.lease_seconds
 
     async def cli(self, node: Node, *arguments: str, stdin: str = "", seconds: float = 30) -> tuple[int, Any]:
         """The exit status of a command, and what it tells."""
@@ -196,6 +205,7 @@ async def open_stage(
             wire = await stack.enter_async_context(wire_to(redis.port, random.Random(seed + number)))
             environ = clean_environment(
                 **SETTINGS,
+                **({} if number else FORGETFUL),
                 AUTHSVC_DATABASE_URL=stores.database_url,
                 AUTHSVC_REDIS_URL=f"redis://127.0.0.1:{wire.port}/0",
                 **({} if lamed is None else {"FAULTS_WITHOUT": lamed}),
@@ -207,7 +217,6 @@ async def open_stage(
         stage = Stage(stores.database_url, postgres, redis, replica, nodes, directory, chance, lease_seconds)
         stage.wires = [node.wire for node in nodes]
         for node in nodes:
-            while not await node.is_ready():
-                await asyncio.sleep(0.05)
+            await node.until_ready()
         assert await stage.is_trusted_soon(20), "Redis never came to be trusted"
         yield stage

@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from tests.faults.checker import check, check_stored
+from tests.faults.checker import Verdict, check, check_stored
 from tests.faults.history import History, Other, Reading, Revoking, Token, Told
 
 
@@ -22,7 +22,7 @@ def revoked(begin: float, end: float, mark: str = "j:1", told: Told = Told.DONE)
 
 
 def rules(history: History) -> list[str]:
-    return [violation.rule for violation in check(history)]
+    return [violation.rule for violation in check(history).violations]
 
 
 @pytest.mark.parametrize("mark", ["j:1", "c:a", "*"])
@@ -101,6 +101,12 @@ def test_no_answer_and_unavailable_are_no_violation() -> None:
     assert rules(history) == []
 
 
+def test_counted_is_what_could_have_been_wrong() -> None:
+    """What overlaps the revocation could not, nor what nobody answered."""
+    told = [(2, 3, Told.ACTIVE), (4.2, 4.4, Told.ACTIVE), (6, 7, Told.INACTIVE), (6, 7, Told.LOST)]
+    assert check(History([read(*each) for each in told], [revoked(4, 5)])) == Verdict([], 2)
+
+
 def test_any_other_status_is_found() -> None:
     history = History([read(2, 3, Told.WRONG)], [revoked(4, 5, told=Told.WRONG)])
     history.others.append(Other(1, 2, "a", "mint", Told.WRONG, "500"))
@@ -127,7 +133,7 @@ def test_a_long_history_is_judged_in_the_time_it_takes_to_read_it() -> None:
         read(at / 10, at / 10 + 0.1, Told.ACTIVE, token("c:a", asked=at / 10 - 0.2, given=at / 10 - 0.1))
         for at in range(100_000)
     ]
-    assert check(History(readings, revokings)) == []
+    assert check(History(readings, revokings)).violations == []
 
 
 def test_a_token_of_a_key_that_was_killed_needs_no_mark_of_its_own() -> None:

@@ -115,6 +115,21 @@ async def test_while_it_is_cut_nobody_gets_through() -> None:
         assert echo.heard == b"ab"
 
 
+async def test_some_can_be_cut_off_and_others_not() -> None:
+    async with echoing() as (_, wire), connected(wire) as line, connected(wire) as spared:
+        await say(line, b"a")
+        await say(spared, b"b")
+        port = spared[1].get_extra_info("sockname")[1]
+        wire.refuse(lambda caller: caller != port)
+        assert await is_reset(line[0])
+        assert await say(spared, b"c") == b"c"
+        async with connected(wire) as another:
+            assert await is_reset(another[0])
+        wire.heal()
+        async with connected(wire) as another:
+            assert await say(another, b"d") == b"d"
+
+
 async def test_a_black_hole_tells_nothing_and_delivers_late() -> None:
     async with echoing() as (echo, wire), connected(wire) as line:
         await say(line, b"a")
