@@ -62,6 +62,24 @@ async def _set_codecs(connection: Any) -> None:
     )
 
 
+@asynccontextmanager
+async def _heeded(connection: Any) -> AsyncIterator[list[str]]:
+    """Who cancels a commit that waits for its standby makes it "succeed", with a warning: it counts as a failure."""
+    warnings: list[str] = []
+
+    def heed(_: object, message: Any) -> None:
+        if message.severity_en == "WARNING":
+            warnings.append(message.message)
+
+    connection.add_log_listener(heed)
+    try:
+        yield warnings
+    finally:
+        connection.remove_log_listener(heed)
+    if warnings:
+        raise Unavailable
+
+
 def deleted(status: str) -> int:
     """How many rows a DELETE took, by what `execute` says of it."""
     return int(status.removeprefix("DELETE "))
@@ -161,11 +179,13 @@ class Database:
     async def transaction(self) -> AsyncIterator[Transaction]:
         """One transaction: commits when the block ends, rolls back when it raises.
 
-        The commit is durable before the block is left (C2), whatever the server's default says.
+        The commit is durable before the block is left (C2), whatever the server's default says: also on the standbys
+        that it is to wait for, even if somebody cancels the wait.
         """
-        async with self._connection() as connection, connection.transaction():
+        async with self._connection() as connection, _heeded(connection) as warnings, connection.transaction():
             await connection.execute("SET LOCAL synchronous_commit = on")
             yield Transaction(connection)
+            warnings.clear()  # what counts is what is said of the commit
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:

@@ -39,8 +39,6 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     print(f"seed {given.seed}", flush=True)  # noqa: T201
     outcomes = uvloop.run(_run(given))
-    if given.json:
-        given.json.write_bytes(msgspec.json.format(msgspec.json.encode(outcomes)))
     print(summed_up(outcomes))  # noqa: T201
     return 1 if any(outcome.violations for outcome in outcomes) else 0
 
@@ -60,6 +58,8 @@ async def _run(given: argparse.Namespace) -> list[Outcome]:
                 seed = f"{given.seed}/{number}"
                 outcome, unsure = await run_schedule(stage, clients, seed, given.seconds, faults, unsure)
                 outcomes.append(outcome)
+                if given.json:
+                    given.json.write_bytes(msgspec.json.format(msgspec.json.encode(outcomes)))
                 print(told(outcome), flush=True)  # noqa: T201
     return outcomes
 

@@ -11,7 +11,7 @@ from tests.faults.line import FORM, Line, basic, json_body
 from tests.faults.stage import Node, Stage
 from tests.house_of import PASSWORD
 
-LINES = 48
+LINES = 80
 """To each node."""
 AT_ONCE = 4
 """Tokens that one caller asks about in a row."""
@@ -242,7 +242,7 @@ ACTS: dict[Act, int] = {
     introspect: 600,
     mint: 60,
     revoke_token: 30,
-    revoke_under_fire: 90,
+    revoke_under_fire: 100,
     look_at_oneself: 40,
     log_in: 14,
     refresh: 8,

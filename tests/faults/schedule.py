@@ -18,7 +18,7 @@ from tests.faults.history import Revoking, Told
 from tests.faults.stage import Stage
 from tests.faults.worker_faults import Missed
 
-CALLERS = 32
+CALLERS = 48
 PAUSE_SECONDS = 0.08
 """Of one caller between two acts, on average."""
 QUIET_SECONDS = (0.3, 1.2)
