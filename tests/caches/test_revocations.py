@@ -1,5 +1,6 @@
 """The marks in Redis: who may ask and tell, what is kept, and what one that lost anything says (FLT-04, FLT-14)."""
 
+import re
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -52,6 +53,14 @@ async def test_a_redis_that_nobody_owns_refuses_whether_it_knows_the_library_or_
     assert await refuses(cache)
     assert not await cache.load(US, NONCE, packed())
     assert not await cache.done(US, NONCE)
+
+
+async def test_what_redis_takes_for_the_time_is_of_no_account(cache: RevocationCache, server: Server) -> None:
+    """FLT-15. Nothing that it holds comes to an end by itself, and the library never asks what time it is."""
+    await fill(cache)
+    assert await cache.put(US, NONCE, {"j:9": 1})
+    assert {server.ttl(key) for key in server.keys(f"{PREFIX}*")} == {-1}
+    assert not re.search("TIME|EXPIRE|EX'|PX", LIBRARY, re.IGNORECASE)
 
 
 async def test_while_it_is_filled_it_takes_marks_and_tells_none(cache: RevocationCache) -> None:

@@ -33,7 +33,12 @@ def main() -> int:
     parser.add_argument(
         "--only", action="append", metavar="TEXT", help="faults with this in their name or id; none: none"
     )
-    parser.add_argument("--without", metavar="RULE", help="do without a rule of the protocol (tests/faults/lamed.py)")
+    parser.add_argument(
+        "--without",
+        metavar="RULE",
+        help="do without a rule of the protocol (tests/faults/lamed.py), until a schedule shows it",
+    )
+    parser.add_argument("--patience", type=float, default=1.0, help="times as much of it as usual, with Redis")
     parser.add_argument("--json", type=Path, help="write the outcomes here too")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
@@ -52,16 +57,26 @@ async def _run(given: argparse.Namespace) -> list[Outcome]:
     outcomes: list[Outcome] = []
     unsure: list[Revoking] = []
     with passable_directory() as directory:
-        async with open_stage(directory, given.seed, lease_seconds=given.lease, lamed=given.without) as stage:
+        stage_like = {"lease_seconds": given.lease, "without": given.without, "patience": given.patience}
+        async with open_stage(directory, given.seed, **stage_like) as stage:
             clients = await clients_of(stage)
             for number in range(given.schedules):
                 seed = f"{given.seed}/{number}"
                 outcome, unsure = await run_schedule(stage, clients, seed, given.seconds, faults, unsure)
                 outcomes.append(outcome)
                 if given.json:
-                    given.json.write_bytes(msgspec.json.format(msgspec.json.encode(outcomes)))
+                    keep(outcomes, given.json)
                 print(told(outcome), flush=True)  # noqa: T201
+                if given.without and outcome.violations:
+                    break
     return outcomes
+
+
+def keep(outcomes: list[Outcome], path: Path) -> None:
+    """At once or not at all: others may be waiting for it."""
+    part = path.with_suffix(".part")
+    part.write_bytes(msgspec.json.format(msgspec.json.encode(outcomes)))
+    part.replace(path)
 
 
 def told(outcome: Outcome) -> str:

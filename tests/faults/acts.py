@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlencode
 
-from tests.faults.callers import JSON, LINES_AT_ONCE, Clients, Session, User, World, json_of, told_of
+from tests.faults.callers import JSON, JUST_NOW, LINES_AT_ONCE, Clients, Session, User, World, json_of, told_of
 from tests.faults.history import Reading, Token, Told
 from tests.faults.line import FORM, Line, basic, json_body
 from tests.faults.stage import Node, Stage
@@ -34,7 +34,7 @@ async def clients_of(stage: Stage, owners: int = 3) -> Clients:
     return Clients(pairs[:-1], FORM | basic(*pairs[-1]))
 
 
-async def people(world: World, users: int = 6) -> None:
+async def people(world: World, users: int = 4) -> None:
     """Those that a world begins with, and their lines."""
     for node in world.stage.nodes:
         world.lines[node.name] = asyncio.LifoQueue()
@@ -61,8 +61,8 @@ async def mint(world: World) -> None:
 async def introspect(world: World) -> None:
     """Live ones, or some that were revoked: just now, or long ago."""
     pool: Sequence[Token] = world.tokens
-    if world.dead and (which := world.chance.random()) < 0.5:
-        pool = list(world.dead)[-30:] if which < 0.3 else world.dead
+    if world.dead and (which := world.chance.random()) < 0.6:
+        pool = list(world.dead)[-JUST_NOW:] if which < 0.4 else world.dead
     if pool:
         await world.introspect(world.chance.choices(pool, k=AT_ONCE), world.some_node())
 
@@ -244,7 +244,7 @@ ACTS: dict[Act, int] = {
     revoke_token: 30,
     revoke_under_fire: 100,
     look_at_oneself: 40,
-    log_in: 14,
+    log_in: 6,
     refresh: 8,
     log_out: 6,
     log_out_everywhere: 3,

@@ -21,6 +21,8 @@ TRY_AGAIN_SECONDS = 0.25
 LINES_AT_ONCE = 3
 """To each node, on which a token is asked about that dies or has died."""
 LOOKS = 4
+JUST_NOW = 16
+"""Revocations that are looked at most."""
 LIVE, DEAD = 400, 400
 """How many tokens are kept at hand."""
 JSON = {"Content-Type": "application/json"}
@@ -157,6 +159,17 @@ class World:
         """Again and again, on both nodes, on several lines of each."""
         some = self.chance.sample(tokens, min(3, len(tokens))) * LOOKS
         await asyncio.gather(*(self.introspect(some, node) for node in self.stage.nodes for _ in range(LINES_AT_ONCE)))
+
+    async def look_back(self) -> None:
+        """At what died last: of what a store has lost, that is what nobody else gives back to it at once."""
+        last = list(self.dead)[-JUST_NOW:]
+        await asyncio.gather(
+            *(
+                self.introspect(last[at::LINES_AT_ONCE], node)
+                for at in range(LINES_AT_ONCE)
+                for node in self.stage.nodes
+            )
+        )
 
     # --- Revocations
 

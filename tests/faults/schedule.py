@@ -18,7 +18,7 @@ from tests.faults.history import Revoking, Told
 from tests.faults.stage import Stage
 from tests.faults.worker_faults import Missed
 
-CALLERS = 48
+CALLERS = 40
 PAUSE_SECONDS = 0.08
 """Of one caller between two acts, on average."""
 QUIET_SECONDS = (0.3, 1.2)
@@ -27,7 +27,7 @@ DOUBLE = 0.25
 """How often a second fault is thrown with the first."""
 HASTY = 0.4
 """How often the next fault is thrown into the doubt that the last one has left."""
-OPERATION_SECONDS = 6.0
+OPERATION_SECONDS = 15.0
 TWO_AT_ONCE = "FLT-47 two at once"
 CALM_SECONDS = 15.0
 
@@ -54,8 +54,8 @@ class Outcome(msgspec.Struct):
 class Thrower:
     """Throws faults until the time is over. Remembers when there was doubt."""
 
-    def __init__(self, stage: Stage, chance: random.Random, faults: Sequence[Fault]) -> None:
-        self._stage, self._chance, self._faults = stage, chance, faults
+    def __init__(self, world: World, chance: random.Random, faults: Sequence[Fault]) -> None:
+        self._world, self._stage, self._chance, self._faults = world, world.stage, chance, faults
         self._deck: list[Fault] = []
         self._doubt_since: float | None = None
         self.thrown: Counter[str] = Counter()
@@ -100,6 +100,7 @@ class Thrower:
         if at:
             await asyncio.sleep(self._chance.uniform(0, 0.6))
         await fault.throw(self._stage, self._chance)
+        await self._world.look_back()
 
     def _draw(self) -> list[Fault]:
         if not self._deck:
@@ -122,7 +123,7 @@ async def run_schedule(
     world = World(stage, random.Random(f"{seed}/load"), clients)
     world.history.revokings.extend(unsure)
     await people(world)
-    thrower = Thrower(stage, chance, faults)
+    thrower = Thrower(world, chance, faults)
     began = time.monotonic()
     ends = began + seconds
     throwing = asyncio.create_task(thrower.run(ends))

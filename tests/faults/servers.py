@@ -73,7 +73,9 @@ class Postgres:
     async def start(self) -> None:
         """It answers when this returns. What is left of one that was killed may still be dying: tried until it goes."""
         program = self._programs.postgres_bin / "postgres"
-        command: list[str | Path] = [program, "-D", self._place.postgres, *self._settings]
+        # What was committed without waiting for the disk stays in memory for long, so that a crash shows it.
+        lazy = ["-c", "wal_writer_delay=10s"]
+        command: list[str | Path] = [program, "-D", self._place.postgres, *self._settings, *lazy]
         patience = time.monotonic() + START_SECONDS
         while True:
             if self._process is None or self._process.poll() is not None:

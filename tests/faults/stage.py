@@ -57,14 +57,14 @@ class Node:
     wire: Wire
     environ: dict[str, str]
     log: Path
-    lamed: str | None = None
-    """Which rule its workers do without; see `lamed.py`."""
+    is_lamed: bool = False
+    """Whether its workers do without a rule, or have more patience than others; see `lamed.py`."""
     process: Any = None
 
     def start(self) -> None:
         ports = ["--port", str(self.port), "--management-port", str(self.management_port)]
         command = [*CLI, "serve", *ports, "--workers", str(WORKERS), "--drain-seconds", "0"]
-        if self.lamed is not None:
+        if self.is_lamed:
             command = [sys.executable, "-m", "tests.faults.lamed", str(self.port), str(self.management_port)]
         self.process = launch(command, self.log, parting=signal.SIGTERM, env=self.environ)
 
@@ -175,7 +175,7 @@ class Stage:
 
 @asynccontextmanager
 async def open_stage(
-    directory: Path, seed: int, *, lease_seconds: float = 1.0, lamed: str | None = None
+    directory: Path, seed: int, *, lease_seconds: float = 1.0, without: str | None = None, patience: float = 1.0
 ) -> AsyncIterator[Stage]:
     """Everything runs and Redis is trusted when the block begins; nothing runs when it has been left.
 
@@ -208,9 +208,11 @@ async def open_stage(
                 **({} if number else FORGETFUL),
                 AUTHSVC_DATABASE_URL=stores.database_url,
                 AUTHSVC_REDIS_URL=f"redis://127.0.0.1:{wire.port}/0",
-                **({} if lamed is None else {"FAULTS_WITHOUT": lamed}),
+                FAULTS_WITHOUT=without or "",
+                FAULTS_PATIENCE=str(patience),
             )
-            node = Node("ab"[number], free_port(), free_port(), wire, environ, directory / f"node-{number}.log", lamed)
+            log, is_lamed = directory / f"node-{number}.log", bool(without) or patience != 1
+            node = Node("ab"[number], free_port(), free_port(), wire, environ, log, is_lamed)
             stack.push_async_callback(node.stop)
             node.start()
             nodes.append(node)

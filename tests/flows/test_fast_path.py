@@ -228,6 +228,42 @@ async def test_a_worker_that_revokes_and_cannot_reach_redis_puts_it_out_of_use_u
         assert await active_everywhere(workers, owner, token)
 
 
+async def test_when_redis_dies_under_full_load_postgresql_carries_all_of_it(
+    database_url: str, redis_url: str, line: Line
+) -> None:
+    """FLT-16. Three hundred ask without a pause; each of them is told the truth before, while and after Redis goes."""
+    async with workers_at(database_url, line.url) as (worker,):
+        owner = await worker.client()
+        live, dead = [[await worker.mint(owner) for _ in range(10)] for _ in range(2)]
+        for token in dead:
+            await worker.revoke(owner, token)
+        answered = [0] * 300
+        is_over = False
+
+        async def ask_on(number: int) -> None:
+            while not is_over:
+                token = (live, dead)[number % 2][number // 2 % 10]
+                assert await worker.is_active(owner, token) == (token in live)
+                answered[number] += 1
+
+        async def all_are_answered(times: int) -> None:
+            goals = [count + times for count in answered]
+            async with asyncio.timeout(60):
+                while any(count < goal for count, goal in zip(answered, goals, strict=True)):
+                    await asyncio.sleep(0.01)
+
+        async with asyncio.TaskGroup() as crowd:
+            for number in range(len(answered)):
+                crowd.create_task(ask_on(number))
+            await all_are_answered(2)
+            before, asked = worker.answered_by("redis"), worker.answered_by("postgresql")
+            await line.cut()
+            await all_are_answered(3)
+            is_over = True
+        assert before > 0 and worker.answered_by("postgresql") > asked
+        assert await worker.mint(owner), "no pool is exhausted"
+
+
 async def test_a_redis_that_falls_silent_holds_up_no_answer_for_long(
     database_url: str, redis_url: str, line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # FLT-07

@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 import pytest
@@ -174,3 +174,29 @@ async def test_what_has_long_expired_and_what_is_none_of_ours_leaves_no_mark(wor
             await worker.revoke(owner, text)
         assert await worker.flows.revocation.revoke_as_operator(text) is None
     assert await count(worker.settings.database_url, "token_blacklist") == 0
+
+
+# --- Dates that are wide of what fits somewhere (FLT-45)
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        pytest.param(datetime(2038, 1, 19, 3, 14, 0, tzinfo=UTC), id="2^31 seconds"),
+        pytest.param(datetime(2096, 2, 29, 23, 59, 0, tzinfo=UTC), id="leap day"),
+        pytest.param(datetime(2106, 2, 7, 6, 28, 0, tzinfo=UTC), id="2^32 seconds"),
+        pytest.param(datetime(9998, 12, 31, 23, 59, 0, tzinfo=UTC), id="year 9999"),
+    ],
+)
+async def test_a_token_that_outlives_a_date_is_exact_on_both_sides_of_it(database_url: str, date: datetime) -> None:
+    async with worker_on(cheap(database_url), FakeClock(at=date)) as worker:
+        owner = await worker.client()
+        live, dead = [await worker.mint(owner) for _ in range(2)]
+        await worker.revoke(owner, dead)
+        life = claims_of(live)["exp"] - int(date.timestamp())
+        for seconds in (0, 60, life - 61):
+            worker.clock.advance(seconds)
+            assert await worker.is_active(owner, live)
+            assert not await worker.is_active(owner, dead)
+        worker.clock.advance(1)
+        assert not await worker.is_active(owner, live)

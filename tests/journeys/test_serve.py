@@ -11,9 +11,12 @@ from pathlib import Path
 
 import httpx2
 import jwt
+import msgspec
 import pytest
 from authlib.integrations.httpx_client import OAuth2Client
 
+from tests.faults.line import FORM, Line, basic, post
+from tests.faults.sockets import holders
 from tests.house_of import PASSWORD
 from tests.journeys import fetch
 from tests.journeys.service import Service, children_of, is_alive, serving, wait_until
@@ -213,6 +216,48 @@ def test_an_outage_of_postgresql_never_looks_like_a_logout(tmp_path: Path) -> No
                 wait_until(lambda: service.ask_management("/readyz").status_code == 200, 5)
         finally:
             stores_of.stop()
+
+
+async def test_while_workers_are_replaced_nobody_is_turned_away_and_no_revocation_is_lost(service: Service) -> None:
+    """FLT-25."""
+    auth = service.client()
+    headers = FORM | basic(*auth)
+    management, *_ = sorted(children_of(service.process.pid))
+    port = int(service.base.rpartition(":")[2])
+    old = set(holders(port, children_of(service.process.pid) - {management}))
+    assert len(old) == 2
+    revoked: list[bytes] = []
+    is_over = False
+
+    async def ask(path: str, body: bytes) -> bytes:
+        line = Line("", port)  # a new connection each time: who keeps one may lose it as it asks
+        try:
+            status, answer = await line.ask(post(path, body, headers))
+        finally:
+            line.close()
+        assert status == 200, answer
+        return answer
+
+    async def live_and_die() -> None:
+        while not is_over:
+            told = await ask("/oauth2/token", b"grant_type=client_credentials")
+            form = b"token=" + msgspec.json.decode(told)["access_token"].encode()
+            assert msgspec.json.decode(await ask("/oauth2/introspect", form))["active"]
+            await ask("/oauth2/revoke", form)
+            revoked.append(form)
+            assert await ask("/oauth2/introspect", form) == b'{"active":false}'
+
+    async with asyncio.TaskGroup() as callers:
+        for _ in range(4):
+            callers.create_task(live_and_die())
+        service.process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(60):
+            while any(map(is_alive, old)):
+                await asyncio.sleep(0.05)
+        is_over = True
+    assert len(revoked) > 10
+    for form in revoked:
+        assert await ask("/oauth2/introspect", form) == b'{"active":false}'
 
 
 def test_a_worker_that_dies_is_replaced_and_its_numbers_are_kept(service: Service) -> None:
