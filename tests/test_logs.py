@@ -316,7 +316,7 @@ def test_uvicorn_writes_through_ours_without_its_access_log(lines: Lines) -> Non
     assert (line["logger"], line["exception"]) == ("uvicorn.error", "ValueError: x")
 
 
-def test_a_broken_stream_breaks_nothing() -> None:
+def test_a_broken_stream_breaks_nothing() -> None:  # FLT-26
     stream = io.StringIO()
     logs.configure("info", "json", stream)
     stream.close()

@@ -236,7 +236,7 @@ def test_the_management_listener_answers_while_a_worker_hangs(start: Start, work
     assert service.stderr.count("a worker hangs and is killed") == 1
 
 
-def test_a_blocked_loop_is_noticed(start: Start, pool: ThreadPoolExecutor) -> None:
+def test_a_blocked_loop_is_noticed(start: Start, pool: ThreadPoolExecutor) -> None:  # FLT-27
     service = start(hang_seconds=1.5)
     blocked = service.a_worker()
     answer = pool.submit(service.get, "/block?seconds=60")
@@ -285,6 +285,7 @@ def test_what_cannot_start_is_tried_ever_more_slowly(start: Start) -> None:
 
 @both
 def test_sigterm_drains_then_finishes_what_has_begun(start: Start, pool: ThreadPoolExecutor, workers: int) -> None:
+    # FLT-25
     service = start(workers=workers, drain_seconds=1.0)
     begun = time.monotonic()
     slow = pool.submit(service.get, "/slow?seconds=2")
@@ -364,6 +365,7 @@ def test_a_taken_port_is_told_in_one_line_and_nothing_is_started(start: Start) -
 
 
 def test_sighup_replaces_the_workers_without_losing_a_request(start: Start, pool: ThreadPoolExecutor) -> None:
+    # FLT-25
     service = start(workers=2)
     old = service.workers(2)
     is_over = threading.Event()

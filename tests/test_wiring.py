@@ -70,6 +70,7 @@ def own_stores() -> Iterator[Embedded]:
 
 
 async def test_a_worker_starts_while_postgresql_is_away_and_serves_soon_after_its_return(own_stores: Embedded) -> None:
+    # FLT-28, FLT-35
     url = own_stores.start().database_url
     await migrate(url)
     async with worker_on(cheap(url)) as worker:

@@ -65,7 +65,7 @@ Throw = Callable[[Stage, random.Random], Awaitable[None]]
 class Fault:
     name: str
     id: str
-    """Of the list of attacks."""
+    """Of the list of attacks; of two when there is a stroke between them."""
     touches: frozenset[Part]
     throw: Throw
 
@@ -108,7 +108,7 @@ def _made() -> Iterator[Fault]:
     yield Fault("an old snapshot is loaded alive", "FLT-13", R, redis_loads_an_old_snapshot_while_it_lives)
     yield Fault("DEBUG RELOAD", "FLT-13", R, partial(told, command=("DEBUG", "RELOAD")))
     yield Fault("another deployment's Redis", "FLT-14", R | N, the_address_leads_to_another_deployment)
-    yield Fault("a worker is killed", "FLT-20", W, a_worker_is_killed)
+    yield Fault("a worker is killed", "FLT-20/FLT-26", W, a_worker_is_killed)
     yield Fault("a revoker is killed", "FLT-20", W | N, partial(at_its_word, word="rev_put", what=KILL))
     yield Fault("a revoker is stopped", "FLT-22", W | N, partial(at_its_word, word="rev_put", what=STOP))
     for what, number in ((KILL, 21), (STOP, 22)):

@@ -115,7 +115,7 @@ async def test_a_redis_that_may_not_be_used_is_left_alone_and_that_is_said_once(
         ask(redis_url, "ACL", "DELUSER", "worker")
 
 
-async def test_a_redis_that_is_away_changes_nothing(database_url: str, redis_url: str) -> None:
+async def test_a_redis_that_is_away_changes_nothing(database_url: str, redis_url: str) -> None:  # FLT-28
     async with redis_line_to(redis_url) as line, node_on(database_url, line.url, FakeClock()) as node:
         await line.cut()
         for _ in range(3):

@@ -115,7 +115,7 @@ def test_tokens_outlive_a_rotation_of_the_keys(service: Service) -> None:
     assert service.introspect(auth, service.token(auth)).json()["active"] is True
 
 
-async def test_a_storm_of_logins_is_shed_and_holds_up_nobody_else(service: Service) -> None:
+async def test_a_storm_of_logins_is_shed_and_holds_up_nobody_else(service: Service) -> None:  # FLT-27
     auth = service.client()
     token = service.token(auth)
     workers = children_of(service.process.pid)
@@ -170,7 +170,7 @@ def test_the_public_port_shows_no_metrics(service: Service) -> None:
         assert fetch.get(service.base + path).status_code == 404
 
 
-def test_nothing_is_lost_when_everything_is_killed(tmp_path: Path) -> None:
+def test_nothing_is_lost_when_everything_is_killed(tmp_path: Path) -> None:  # FLT-34
     with passable_directory() as directory:
         with embedded(directory / "stores") as stores, serving(stores.database_url, tmp_path / "1", "--migrate") as one:
             auth = one.client()
@@ -191,7 +191,7 @@ def test_nothing_is_lost_when_everything_is_killed(tmp_path: Path) -> None:
             assert fetch.post(f"{two.base}/api/v1/login", json=body).status_code == 200
 
 
-def test_an_outage_of_postgresql_never_looks_like_a_logout(tmp_path: Path) -> None:
+def test_an_outage_of_postgresql_never_looks_like_a_logout(tmp_path: Path) -> None:  # FLT-35
     with passable_directory() as directory:
         stores_of = embedded(directory / "stores")
         stores = stores_of.start()

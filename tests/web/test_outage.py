@@ -43,6 +43,7 @@ def check_unavailable(row: Row, answer: httpx2.Response) -> None:
 
 
 async def test_while_the_database_is_away_nothing_is_guessed_and_the_documents_are_served(house: House) -> None:
+    # FLT-35
     # C4, GEN-13, REV-08, JWP-02, HLT-04, ATK-31
     client, first_party = await house.client(), await house.client(public=True)
     auth = house.basic(client)
