@@ -4,14 +4,15 @@ Exit status 1 when a promise was broken.
 """
 
 import argparse
+import asyncio
 import random
 import signal
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from math import ceil
 from pathlib import Path
-from types import FrameType
 
 import msgspec
 import uvloop
@@ -41,20 +42,23 @@ def main() -> int:
     parser.add_argument("--patience", type=float, default=1.0, help="times as much of it as usual, with Redis")
     parser.add_argument("--json", type=Path, help="write the outcomes here too")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
     print(f"seed {given.seed}", flush=True)  # noqa: T201
-    outcomes = uvloop.run(_run(given))
+    outcomes: list[Outcome] = []
+    with suppress(asyncio.CancelledError, KeyboardInterrupt):  # what was done until then is summed up
+        uvloop.run(_run(given, outcomes))
     print(summed_up(outcomes))  # noqa: T201
     return 1 if any(outcome.violations for outcome in outcomes) else 0
 
 
-async def _run(given: argparse.Namespace) -> list[Outcome]:
+async def _run(given: argparse.Namespace, outcomes: list[Outcome]) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     faults = [
         fault
         for fault in CATALOG.values()
         if not given.only or any(part in f"{fault.id} {fault.name}" for part in given.only)
     ]
-    outcomes: list[Outcome] = []
     unsure: list[Revoking] = []
     with passable_directory() as directory:
         stage_like = {"lease_seconds": given.lease, "without": given.without, "patience": given.patience}
@@ -69,7 +73,6 @@ async def _run(given: argparse.Namespace) -> list[Outcome]:
                 print(told(outcome), flush=True)  # noqa: T201
                 if given.without and outcome.violations:
                     break
-    return outcomes
 
 
 def keep(outcomes: list[Outcome], path: Path) -> None:
@@ -118,11 +121,6 @@ def _figures(outcomes: Sequence[Outcome]) -> list[str]:
 def _quantiles(values: list[float]) -> list[float]:
     ordered = sorted(values)
     return [ordered[ceil(share * len(ordered)) - 1] for share in (0.5, 0.99, 1.0)] if ordered else []
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Ended as by Ctrl-C, so that everything that was started is ended too."""
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -145,16 +145,19 @@ RULES: dict[str, Callable[[], None]] = {
 
 
 def _be_patient(factor: float) -> None:
-    from authsvc.caches import redis, revocations
+    """And quick to try again: pauses that grow are made for outages that are not thrown every few seconds."""
+    from authsvc.caches import breaker, redis, revocations
 
     redis.TIMEOUT_SECONDS *= factor
     revocations.READ_SECONDS *= factor
+    breaker.LONGEST_PAUSE_SECONDS = breaker.FIRST_PAUSE_SECONDS
 
 
 def create_app() -> ASGIApp:
     if rule := os.environ.get(WITHOUT):
         RULES[rule]()
-    _be_patient(float(os.environ.get(PATIENCE, "1")))
+    if (patience := float(os.environ.get(PATIENCE, "1"))) != 1:
+        _be_patient(patience)
     from authsvc.app import create_app
 
     return create_app()
