@@ -50,7 +50,7 @@ class ClientCopies:
             return None
         oldest = self._clock.monotonic() - MAX_AGE_SECONDS
         held = self._copies.get(client_id)
-        if held is not None and (held[0] > oldest or self._is_unchanged(held[1])):
+        if held is not None and self._is_good(*held):
             return held[1]
         # One load for all who ask for it. Shielded: who hangs up does not take it from the others.
         loading = self._loading.get(client_id)
@@ -63,7 +63,7 @@ class ClientCopies:
     def is_current(self, copy: ClientCopy) -> bool:
         """Whether `find` would give this very copy."""
         held = self._copies.get(copy.client.client_id)
-        return held is not None and held[1] is copy and held[0] > self._clock.monotonic() - MAX_AGE_SECONDS
+        return held is not None and held[1] is copy and self._is_good(*held)
 
     async def find_newer(self, client_id: str) -> ClientCopy | None:
         """The client as it is after this call began, for who holds a secret that is newer than the copy.
@@ -104,6 +104,9 @@ class ClientCopies:
             del self._copies[next(iter(self._copies))]
         self._copies[client_id] = (asked_at, copy)
         return copy
+
+    def _is_good(self, asked_at: float, copy: ClientCopy | None) -> bool:
+        return asked_at > self._clock.monotonic() - MAX_AGE_SECONDS or self._is_unchanged(copy)
 
     def _is_unchanged(self, copy: ClientCopy | None) -> bool:
         """Whether the lease says so. Of a client that was not there it says nothing: new ones change no version."""
