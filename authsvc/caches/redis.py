@@ -81,7 +81,7 @@ class Cache:
         """Leave a server that is no primary any more. For every second: Sentinels know it before that server does."""
         if isinstance(self._pool, PrimaryPool):
             with suppress(RedisError, OSError):  # then who asks something finds out
-                async with asyncio.timeout(TIMEOUT_SECONDS):
+                async with Patience(TIMEOUT_SECONDS):
                     await self._pool.get_master_address()
 
     async def close(self) -> None:

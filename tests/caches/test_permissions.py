@@ -21,8 +21,9 @@ from tests.caches.filled import MARKS, NONCE, US, be_patient, fill
 from tests.house_of import FakeClock
 
 PAGE = (Path(__file__).parents[2] / "docs/revocation.md").read_text(encoding="utf-8")
-PERMISSIONS = re.findall(r"\+[a-z|]+", PAGE)
-(KEYS,) = re.findall(r"~authsvc:\S*(?=`)", PAGE)
+(SENTENCE,) = re.findall(r"A user needs.*?~authsvc:\S*`", PAGE, re.DOTALL)
+PERMISSIONS = re.findall(r"\+[a-z|]+", SENTENCE)
+(KEYS,) = re.findall(r"~authsvc:\S*(?=`)", SENTENCE)
 
 
 @pytest.fixture(autouse=True)

@@ -21,17 +21,18 @@ from tests.tables.rows import LATER, NOW, a_client, database_on
 
 
 class Watched(Database):
-    """Counts its questions, and lets each answer out when the gate is open."""
+    """Counts its questions and the rows that were read, and lets each answer out when the gate is open."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.asked = 0
+        self.asked = self.read = 0
         self.gate = asyncio.Event()
         self.gate.set()
 
     async def fetchrow(self, query: str, *args: object) -> Any:
         self.asked += 1
         row = await super().fetchrow(query, *args)
+        self.read += 1
         await self.gate.wait()
         return row
 
@@ -106,8 +107,7 @@ async def test_the_age_of_a_copy_is_counted_from_the_question_and_not_from_the_a
 ) -> None:
     db.gate.clear()
     slow = asyncio.create_task(copies.find(client.client_id))
-    await until(lambda: db.asked == 1)
-    await asyncio.sleep(0.05)  # until the row has been read, and waits behind the gate
+    await until(lambda: db.read == 1)  # and waits behind the gate
     clock.advance(0.6)
     db.gate.set()
     await slow
@@ -124,13 +124,11 @@ async def test_nobody_joins_a_question_that_is_a_second_old(
     """A store that is slow to answer: what it read was true when it was asked, and is perhaps no longer."""
     db.gate.clear()
     early = asyncio.create_task(copies.find(client.client_id))
-    await until(lambda: db.asked == 1)
-    await asyncio.sleep(0.05)
+    await until(lambda: db.read == 1)
     await rename(outside, client)
     clock.advance(1)
     late = asyncio.create_task(copies.find(client.client_id))
-    await until(lambda: db.asked == 2)
-    await asyncio.sleep(0.05)
+    await until(lambda: db.read == 2)
     db.gate.set()
     first, second = await early, await late
     assert first is not None
@@ -206,12 +204,10 @@ async def test_nobody_joins_a_newer_copy_that_is_already_being_read(
 ) -> None:
     db.gate.clear()
     early = asyncio.create_task(copies.find_newer(client.client_id))
-    await until(lambda: db.asked == 1)
-    await asyncio.sleep(0.05)  # until the row has been read, and waits behind the gate
+    await until(lambda: db.read == 1)  # and waits behind the gate
     await rename(outside, client)
     late = asyncio.create_task(copies.find_newer(client.client_id))
-    await until(lambda: db.asked == 2)
-    await asyncio.sleep(0.05)
+    await until(lambda: db.read == 2)
     db.gate.set()
     first, second = await early, await late
     assert first is not None

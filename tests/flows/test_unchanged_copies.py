@@ -112,7 +112,7 @@ async def test_who_was_disabled_or_deleted_is_so_from_the_next_renewal_on(
     if ends == "disabled":
         await clients.update_disabled(outside, client.client_id, NOW)
     else:
-        await clients.delete_client(outside, client.client_id)
+        await outside.execute("DELETE FROM auth.clients WHERE client_id = $1", client.client_id)
     await node.lease.renew()
     copy = await copies.find(client.client_id)
     assert copy is None or copy.client.disabled_at is not None

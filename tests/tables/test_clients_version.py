@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -27,8 +28,8 @@ async def version_of(db: Queries) -> str:
     return (await cache_mode.get_mode_and_clients_version(db))[1]
 
 
-async def inserted(db: Queries) -> Client:
-    client = a_client()
+async def inserted(db: Queries, **changes: Any) -> Client:
+    client = a_client(**changes)
     await clients.insert_client(db, client)
     return client
 
@@ -37,7 +38,7 @@ async def inserted(db: Queries) -> Client:
 async def test_every_change_of_a_client_gives_another_version(db: Database, change: str) -> None:
     seen = {await version_of(db)}
     for _ in range(3):
-        client = await inserted(db)
+        client = await inserted(db, disabled_at=NOW)  # or it could not be deleted
         assert await version_of(db) in seen, "nobody has a copy of a new one"
         await CHANGES[change](db, client)
         version = await version_of(db)
@@ -86,7 +87,7 @@ async def test_change_and_version_are_seen_together(db: Database) -> None:
             seen.setdefault((client.client_id, found[2]), set()).add(found[0].name)
 
     await asyncio.gather(change(one), change(two), read(one), read(two))
-    assert len({version for _, version in seen}) > 20
+    assert len({version for _, version in seen}) > 3
     assert {len(names) for names in seen.values()} == {1}
 
 
