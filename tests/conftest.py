@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import hypothesis
 import pytest
 import redis
 
@@ -20,6 +21,9 @@ from tests.stores import fresh_database, running_stores
 def pytest_configure(config: pytest.Config) -> None:
     config.option.anyio_mode = "auto"
     overheard.listen()
+    # No example is wrong because the machine was busy.
+    hypothesis.settings.register_profile("authsvc", deadline=None)
+    hypothesis.settings.load_profile("authsvc")
 
 
 _LONGEST = (
