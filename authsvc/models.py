@@ -244,7 +244,6 @@ class CacheMode:
     nonce: str
     settled: bool
     changed_at: datetime
-    warm_not_before: datetime
     setbacks: int
     deployment: str
     lease_seconds: float

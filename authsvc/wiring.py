@@ -210,7 +210,7 @@ async def open_flows(
         election = Election(jobs_db, clock, metrics)
         warm_up = None
         if marks_cache is not None:
-            warm_up = WarmUp(jobs_db, marks_cache, publication, clock, entropy, metrics)
+            warm_up = WarmUp(jobs_db, marks_cache, publication, lease, clock, entropy, metrics)
         jobs = [
             *([] if warm_up is None else [Periodic("fill Redis", WARM_UP_SECONDS, warm_up.run)]),
             Periodic("seal the audit log", AUDIT_SEAL_SECONDS, audit_trail.seal),

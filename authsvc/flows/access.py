@@ -29,8 +29,8 @@ class Access:
         return await self._noting(self._authorize_user(text, ends=False))
 
     async def authorize_ending(self, text: str | None) -> AccessToken:
-        """As `authorize_user`, for what ends sessions. A dead token may be dead by an earlier call of the same caller, which
-        was committed and could not be made known: before it is refused, what killed it is made known again (C5).
+        """As `authorize_user`, for what ends sessions. A dead token may be dead by an earlier call of the same caller,
+        which was committed and could not be made known: before it is refused, what killed it is made known again (C5).
 
         Raises:
             MissingToken, InvalidToken, Forbidden: as `authorize_user`.

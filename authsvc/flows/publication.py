@@ -42,8 +42,7 @@ class Publication:
             Unavailable: PostgreSQL cannot be asked, or the mode does not hold still: the caller is to do it all again.
         """
         for _ in range(ATTEMPTS):
-            mode = await cache_mode.get_mode(self._db)
-            since = self._lease.sight(mode)
+            mode, since = await self._lease.look(self._db)
             if mode.state is not CacheState.POSTGRESQL and not await self._write(mode, marks):
                 fenced = await self.fence(mode)
                 if fenced is None:
@@ -75,13 +74,19 @@ class Publication:
         Raises:
             Unavailable: PostgreSQL cannot be asked.
         """
-        now = self._clock.now()
         async with self._db.transaction() as tx:  # durable, as what it stands for
-            fenced = await cache_mode.fence(tx, mode, now=now, warm_not_before=now + back_off(mode.setbacks))
+            fenced = await cache_mode.fence(tx, mode, now=self._clock.now())
         if fenced is not None:
+            self._lease.sight(fenced)
             self._fences.inc()
             log.warning("Redis is put out of use: PostgreSQL answers alone", epoch=fenced.epoch)
         return fenced
+
+    def leaves_alone(self, mode: CacheMode, since: float) -> bool:
+        """Whether it is too early to fill the Redis that this mode, in sight since then, has put out of use. By the
+        watch of whoever asks: the clock of whoever put it out of use may be wrong."""
+        earlier = mode.setbacks - 1
+        return earlier >= 0 and self._clock.boottime() - since < back_off(earlier).total_seconds()
 
     async def forget(self, marks: Mapping[str, int]) -> None:
         """Take marks out of Redis that have been over for so long that PostgreSQL has none of them any more. If that
@@ -114,7 +119,7 @@ class Publication:
 
 
 def back_off(setbacks: int) -> timedelta:
-    """How long Redis is left alone. One node that cannot reach it must not put all the others to filling it anew, again
-    and again."""
+    """How long Redis is left alone after so many earlier setbacks. One node that cannot reach it must not put all the
+    others to filling it anew, again and again."""
     seconds = 0 if setbacks == 0 else FIRST_BACK_OFF_SECONDS * 2 ** min(setbacks - 1, 10)
     return timedelta(seconds=min(seconds, LONGEST_BACK_OFF_SECONDS))

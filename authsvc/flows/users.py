@@ -57,8 +57,8 @@ class Users:
             await self._audit.record(tx, self._audit.build(Event.USER_UPDATED, sub=sub, disabled=False))
 
     async def delete(self, sub: str) -> None:
-        """Out everywhere first, and gone when that is known: a user who is not there has no token that lives, and who was
-        told to try again finds one who is still there (C5).
+        """Out everywhere first, and gone when that is known: a user who is not there has no token that lives, and who
+        was told to try again finds one who is still there (C5).
 
         Raises:
             NotFound: there is no such user.

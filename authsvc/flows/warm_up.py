@@ -7,7 +7,8 @@ from authsvc.caches.revocations import RevocationCache
 from authsvc.clock import Clock
 from authsvc.entropy import Entropy, mint_id
 from authsvc.errors import CacheAway
-from authsvc.flows.publication import LONGEST_BACK_OFF_SECONDS, Publication
+from authsvc.flows.lease import Lease
+from authsvc.flows.publication import Publication
 from authsvc.logs import get_logger
 from authsvc.metrics import Metrics
 from authsvc.models import CacheMode, CacheState
@@ -16,7 +17,7 @@ from authsvc.tables.db import Database
 
 NAME = "fill_redis"
 PAGE = 10_000
-STEADY = timedelta(seconds=60)
+STEADY_SECONDS = 60
 """When it has held for so long, earlier setbacks are forgotten."""
 PUT_AT_ONCE = 1_000
 SENT_AGAIN = timedelta(seconds=30)
@@ -34,6 +35,7 @@ class WarmUp:
         db: Database,
         cache: RevocationCache,
         publication: Publication,
+        lease: Lease,
         clock: Clock,
         entropy: Entropy,
         metrics: Metrics,
@@ -41,6 +43,7 @@ class WarmUp:
         self._db = db
         self._cache = cache
         self._publication = publication
+        self._lease = lease
         self._clock = clock
         self._entropy = entropy
         self._metrics = metrics
@@ -55,19 +58,14 @@ class WarmUp:
         async with self._db.transaction() as tx:
             if not await jobs.try_lock_job(tx, NAME):
                 return
-            mode = await cache_mode.get_mode(self._db)
+            mode, since = await self._lease.look(self._db)
             if mode.state is CacheState.TRUSTED:
-                await self._look_after(mode)
+                await self._look_after(mode, since)
             # One that is under way is nobody's any more: whoever began it has lost the lock.
-            elif mode.state is CacheState.WARMING or self._is_due(mode):
+            elif mode.state is CacheState.WARMING or not self._publication.leaves_alone(mode, since):
                 await self._fill(mode)
 
-    def _is_due(self, mode: CacheMode) -> bool:
-        """Who says that it is to wait for longer than anybody waits has a wrong clock."""
-        wait = (mode.warm_not_before - self._clock.now()).total_seconds()
-        return not 0 < wait <= LONGEST_BACK_OFF_SECONDS
-
-    async def _look_after(self, mode: CacheMode) -> None:
+    async def _look_after(self, mode: CacheMode, since: float) -> None:
         try:
             # A question about nothing: is this still the one that was filled, and complete?
             if await self._cache.get(mode.deployment, mode.nonce, ()) is None:
@@ -80,7 +78,7 @@ class WarmUp:
                     return
         except CacheAway:
             return  # from here; who has to write to it and cannot puts it out of use
-        if self._clock.now() - mode.changed_at > STEADY:
+        if self._clock.boottime() - since > STEADY_SECONDS:
             await cache_mode.forget_setbacks(self._db, mode.epoch)
 
     async def _fill(self, seen: CacheMode) -> None:

@@ -5,7 +5,9 @@ from datetime import datetime
 from authsvc.models import CacheMode, CacheState
 from authsvc.tables.db import Queries, Row
 
-_COLUMNS = "state, epoch, nonce, settled, changed_at, warm_not_before, setbacks, deployment, lease_seconds"
+_COLUMNS = "state, epoch, nonce, settled, changed_at, setbacks, deployment, lease_seconds"
+_AS_SEEN = "WHERE epoch = $1 AND nonce = $2 AND state = $3"
+"""Each epoch has a nonce of its own: after a restoration of PostgreSQL the same number may come a second time."""
 
 
 async def get_mode(db: Queries) -> CacheMode:
@@ -18,19 +20,33 @@ async def get_mode_and_clients_version(db: Queries) -> tuple[CacheMode, str]:
     return _mode(row), row["version"]
 
 
-async def fence(db: Queries, seen: CacheMode, *, now: datetime, warm_not_before: datetime) -> CacheMode | None:
+async def fence(db: Queries, seen: CacheMode, *, now: datetime) -> CacheMode | None:
     """To PostgreSQL alone, with a new epoch. None when the mode is not the one that was seen any more.
 
     An epoch that follows one which gave no lease has nobody to wait for, if that one had not.
     """
     row = await db.fetchrow(
-        "UPDATE auth.cache_mode SET state = 'G', epoch = epoch + 1, settled = settled AND state <> 'R', "
-        "changed_at = $3, warm_not_before = $4, setbacks = setbacks + 1 "
-        f"WHERE epoch = $1 AND state = $2 RETURNING {_COLUMNS}",
+        "UPDATE auth.cache_mode SET state = 'G', epoch = epoch + 1, nonce = gen_random_uuid()::text, "
+        "settled = settled AND state <> 'R', changed_at = $4, setbacks = setbacks + 1 "
+        f"{_AS_SEEN} RETURNING {_COLUMNS}",
         seen.epoch,
+        seen.nonce,
         seen.state,
         now,
-        warm_not_before,
+    )
+    return None if row is None else _mode(row)
+
+
+async def rise_above(db: Queries, seen: CacheMode, epoch: int, *, now: datetime) -> CacheMode | None:
+    """To PostgreSQL alone, with an epoch that is later than this one; somebody may hold a lease. None as `fence`."""
+    row = await db.fetchrow(
+        "UPDATE auth.cache_mode SET state = 'G', epoch = $4::bigint + 1, nonce = gen_random_uuid()::text, "
+        f"settled = false, changed_at = $5 {_AS_SEEN} RETURNING {_COLUMNS}",
+        seen.epoch,
+        seen.nonce,
+        seen.state,
+        epoch,
+        now,
     )
     return None if row is None else _mode(row)
 
@@ -38,9 +54,10 @@ async def fence(db: Queries, seen: CacheMode, *, now: datetime, warm_not_before:
 async def begin_warm_up(db: Queries, seen: CacheMode, nonce: str, *, now: datetime) -> CacheMode | None:
     """To warming, with a new epoch and a new nonce. None as `fence`."""
     row = await db.fetchrow(
-        "UPDATE auth.cache_mode SET state = 'W', epoch = epoch + 1, nonce = $3, settled = settled AND state <> 'R', "
-        f"changed_at = $4 WHERE epoch = $1 AND state = $2 RETURNING {_COLUMNS}",
+        "UPDATE auth.cache_mode SET state = 'W', epoch = epoch + 1, nonce = $4, settled = settled AND state <> 'R', "
+        f"changed_at = $5 {_AS_SEEN} RETURNING {_COLUMNS}",
         seen.epoch,
+        seen.nonce,
         seen.state,
         nonce,
         now,
@@ -51,17 +68,22 @@ async def begin_warm_up(db: Queries, seen: CacheMode, nonce: str, *, now: dateti
 async def end_warm_up(db: Queries, warming: CacheMode, *, now: datetime) -> CacheMode | None:
     """From this warm-up to trusted. None when it is not the one that is under way any more."""
     row = await db.fetchrow(
-        "UPDATE auth.cache_mode SET state = 'R', changed_at = $2 WHERE epoch = $1 AND state = 'W' "
-        f"RETURNING {_COLUMNS}",
+        f"UPDATE auth.cache_mode SET state = 'R', changed_at = $4 {_AS_SEEN} RETURNING {_COLUMNS}",
         warming.epoch,
+        warming.nonce,
+        CacheState.WARMING,
         now,
     )
     return None if row is None else _mode(row)
 
 
-async def settle(db: Queries, epoch: int) -> None:
+async def settle(db: Queries, seen: CacheMode) -> None:
     """No lease of an earlier epoch lives."""
-    await db.execute("UPDATE auth.cache_mode SET settled = true WHERE epoch = $1 AND NOT settled", epoch)
+    await db.execute(
+        "UPDATE auth.cache_mode SET settled = true WHERE epoch = $1 AND nonce = $2 AND NOT settled",
+        seen.epoch,
+        seen.nonce,
+    )
 
 
 async def forget_setbacks(db: Queries, epoch: int) -> None:
@@ -85,7 +107,6 @@ def _mode(row: Row) -> CacheMode:
         nonce=row["nonce"],
         settled=row["settled"],
         changed_at=row["changed_at"],
-        warm_not_before=row["warm_not_before"],
         setbacks=row["setbacks"],
         deployment=row["deployment"],
         lease_seconds=row["lease_seconds"],

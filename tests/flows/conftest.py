@@ -7,8 +7,9 @@ import pytest
 from authsvc import wiring
 from authsvc.embedded import Stores
 from tests.caches.filled import be_patient
+from tests.flows.nodes import Node, nodes_on
 from tests.flows.workers import Worker, cheap, worker_on, workers_on
-from tests.house_of import House, house_on, settings_for
+from tests.house_of import FakeClock, House, house_on, settings_for
 from tests.stores import fresh_database
 from tests.tables.emptied import emptied
 
@@ -56,6 +57,26 @@ async def worker(database_url: str) -> AsyncIterator[Worker]:
     """A worker that is alone."""
     async with worker_on(cheap(database_url)) as worker:
         yield worker
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def nodes(
+    database_url: str, redis_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[list[Node]]:
+    """Three nodes of the Redis fast path under one clock."""
+    be_patient(monkeypatch)
+    async with nodes_on(database_url, redis_url, 3, clock) as nodes:
+        yield nodes
+
+
+@pytest.fixture
+def node(nodes: list[Node]) -> Node:
+    return nodes[0]
 
 
 @pytest.fixture

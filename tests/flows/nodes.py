@@ -87,7 +87,9 @@ class Node:
             lambda marks: revocations.find_generations(self.db, marks), cache, self.lease, self.metrics
         )
         if cache is not None:
-            self.warm_up = WarmUp(self.db, cache, self.publication, self.clock, SystemEntropy(), self.metrics)
+            self.warm_up = WarmUp(
+                self.db, cache, self.publication, self.lease, self.clock, SystemEntropy(), self.metrics
+            )
 
     async def mode(self) -> CacheMode:
         return await cache_mode.get_mode(self.db)

@@ -1,7 +1,9 @@
 """How long a worker may believe Redis: from the question, by a clock that goes on in sleep, and never in doubt about
 that clock (FLT-23, FLT-33, FLT-44)."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from authsvc.errors import Unavailable
 from authsvc.flows.lease import MAX_DRIFT_SECONDS, WAIT_FACTOR, Lease
+from authsvc.models import CacheMode, CacheState
 from authsvc.tables import cache_mode
 from authsvc.tables.db import Database
 from tests.flows.nodes import Node, node_on
@@ -206,9 +209,101 @@ async def test_an_epoch_that_was_fenced_meanwhile_is_not_settled_by_who_saw_the_
     await node.lease.renew()
     clock.advance(T * 2)
     mode = await node.mode()
-    await cache_mode.fence(node.db, mode, now=clock.now(), warm_not_before=clock.now())
-    await cache_mode.settle(node.db, mode.epoch)
+    await cache_mode.fence(node.db, mode, now=clock.now())
+    await cache_mode.settle(node.db, mode)
     assert not (await node.mode()).settled
+
+
+# --- PostgreSQL is set back to an earlier state, and workers go on
+
+
+async def set_back(node: Node, mode: CacheMode) -> None:
+    await node.db.execute(
+        "UPDATE auth.cache_mode SET state = $1, epoch = $2, nonce = $3, settled = $4",
+        mode.state, mode.epoch, mode.nonce, mode.settled,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("earlier", ["G", "W", "R"])
+@pytest.mark.parametrize("steps", [1, 5])
+async def test_an_epoch_that_goes_back_is_put_above_all_that_was_seen_and_outwaited(
+    node: Node, clock: FakeClock, earlier: str, steps: int
+) -> None:
+    """Else whoever revokes would take the epoch of then for settled, while leases of now are out."""
+    await put(node, earlier)
+    then = await node.mode()
+    for _ in range(steps):
+        await put(node, "R")
+    await node.lease.renew()
+    latest = await node.mode()
+    await set_back(node, then)
+    await node.lease.renew()
+    mode = await node.mode()
+    assert (mode.state, mode.epoch, mode.settled) == (CacheState.POSTGRESQL, latest.epoch + 1, False)
+    assert node.lease.current() is None
+    clock.advance(T * WAIT_FACTOR - 0.001)
+    await node.lease.renew()
+    assert not (await node.mode()).settled
+    clock.advance(0.001)
+    await node.lease.renew()
+    assert (await node.mode()).settled
+    assert (await node.mode()).epoch == mode.epoch
+
+
+async def test_an_epoch_of_the_same_number_that_is_another_one_is_outwaited_too(node: Node, clock: FakeClock) -> None:
+    """It was set back, and somebody who had not seen the one before has raised it again."""
+    await put(node, "R")
+    await node.lease.renew()
+    clock.advance(T * 2)
+    await node.db.execute("UPDATE auth.cache_mode SET nonce = 'another', state = 'G', settled = false")
+    before = await node.mode()
+    await node.lease.renew()
+    mode = await node.mode()
+    assert (mode.epoch, mode.settled) == (before.epoch + 1, False)
+
+
+async def test_of_many_workers_that_see_it_go_back_one_puts_it_right(database_url: str, clock: FakeClock) -> None:
+    async with AsyncExitStack() as stack:
+        nodes = [await stack.enter_async_context(node_on(database_url, None, clock)) for _ in range(4)]
+        for _ in range(3):
+            then = await nodes[0].mode()
+            for _ in range(5):
+                await put(nodes[0], "R")
+            latest = await nodes[0].mode()
+            for node in nodes:
+                await node.lease.renew()
+            await set_back(nodes[0], then)
+            await asyncio.gather(*(node.lease.renew() for node in nodes))
+            assert (await nodes[0].mode()).epoch == latest.epoch + 1
+
+
+async def test_an_answer_that_was_overtaken_on_its_way_is_not_a_postgresql_that_was_set_back(
+    node: Node, clock: FakeClock
+) -> None:
+    await node.lease.renew()
+    held = Held(node.db)
+    late = asyncio.create_task(node.lease.look(held))  # type: ignore[arg-type]
+    await held.read.wait()
+    await put(node, "R")
+    await node.lease.renew()
+    held.goes_on.set()
+    await late
+    assert (await node.mode()).state is CacheState.TRUSTED
+    assert node.lease.mode == await node.mode()
+
+
+class Held:
+    """A database whose answer is held up until it is let go."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self.read, self.goes_on = asyncio.Event(), asyncio.Event()
+
+    async def fetchrow(self, query: str, *args: object) -> Any:
+        row = await self._db.fetchrow(query, *args)
+        self.read.set()
+        await self.goes_on.wait()
+        return row
 
 
 async def test_the_state_is_shown_where_there_is_a_redis(node: Node, clock: FakeClock, database_url: str) -> None:

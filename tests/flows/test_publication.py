@@ -309,9 +309,33 @@ def test_redis_is_left_alone_for_longer_each_time_and_never_for_more_than_a_minu
     assert back_off(10**6) == timedelta(seconds=60)
 
 
-async def test_a_fence_says_until_when_redis_is_left_alone(node: Node) -> None:
+async def test_redis_is_left_alone_from_when_the_fence_is_seen(node: Node, clock: WatchedClock) -> None:
     for setbacks in range(9):
         await node.db.execute("UPDATE auth.cache_mode SET setbacks = $1", setbacks)
         fenced = await node.publication.fence(await node.mode())
         assert fenced is not None
-        assert fenced.warm_not_before == node.clock.now() + back_off(setbacks)
+        seen = clock.boottime()
+        for wait in (0.0, back_off(setbacks).total_seconds() - 0.001):
+            clock.elapsed = seen + max(wait, 0)
+            assert node.publication.leaves_alone(fenced, seen) == (setbacks > 0)
+        clock.elapsed = seen + back_off(setbacks).total_seconds()
+        assert not node.publication.leaves_alone(fenced, seen)
+
+
+async def test_a_revocation_after_postgresql_was_set_back_waits_for_the_leases_that_it_does_not_know_of(
+    database_url: str, redis_url: str, clock: WatchedClock
+) -> None:
+    """The epoch of then is settled and says that nobody trusts Redis; a worker beside it does."""
+    async with nodes_on(database_url, redis_url, 2, clock) as (here, there):
+        then = await here.mode()
+        await here.fill()
+        await there.lease.renew()
+        await here.db.execute(
+            "UPDATE auth.cache_mode SET state = 'G', epoch = $1, nonce = $2, settled = true", then.epoch, then.nonce
+        )
+        task = asyncio.create_task(publish(here))
+        assert await waits(task, clock)
+        assert not await finds(there), "it may: nothing has been answered yet"
+        clock.advance(WAIT)
+        await task
+        assert await finds(there)

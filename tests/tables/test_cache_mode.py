@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import product
 
 import asyncpg
@@ -18,17 +18,20 @@ from tests.tables.emptied import emptied
 from tests.tables.rows import LATER, NOW, database_on
 
 G, W, R = CacheState.POSTGRESQL, CacheState.WARMING, CacheState.TRUSTED
-EPOCH_BEGAN = datetime.fromtimestamp(0, UTC)
 
 Change = Callable[[Queries, CacheMode], Awaitable[CacheMode | None]]
 
 
 async def fence(db: Queries, seen: CacheMode) -> CacheMode | None:
-    return await cache_mode.fence(db, seen, now=LATER, warm_not_before=LATER)
+    return await cache_mode.fence(db, seen, now=LATER)
 
 
 async def begin(db: Queries, seen: CacheMode) -> CacheMode | None:
     return await cache_mode.begin_warm_up(db, seen, "nonce", now=LATER)
+
+
+async def rise(db: Queries, seen: CacheMode) -> CacheMode | None:
+    return await cache_mode.rise_above(db, seen, seen.epoch, now=LATER)
 
 
 async def end(db: Queries, seen: CacheMode) -> CacheMode | None:
@@ -44,7 +47,7 @@ async def mode_of(db: Queries, state: CacheState, *, settled: bool = True) -> Ca
 async def test_a_new_store_is_out_of_use_and_has_nobody_to_wait_for(db: Database) -> None:
     mode = await cache_mode.get_mode(db)
     assert (mode.state, mode.epoch, mode.nonce, mode.settled) == (G, 1, "", True)
-    assert (mode.warm_not_before, mode.setbacks, mode.lease_seconds) == (EPOCH_BEGAN, 0, 5)
+    assert (mode.setbacks, mode.lease_seconds) == (0, 5)
     assert len(mode.deployment) == 36
 
 
@@ -81,12 +84,14 @@ async def test_a_warm_up_and_a_fence_make_an_epoch_each(db: Database) -> None:
     trusted = await end(db, warming)
     assert trusted == replace(warming, state=R)
     fenced = await fence(db, trusted)
-    assert fenced == replace(trusted, state=G, epoch=3, settled=False, warm_not_before=LATER, setbacks=1)
+    assert fenced is not None
+    assert fenced == replace(trusted, state=G, epoch=3, nonce=fenced.nonce, settled=False, setbacks=1)
+    assert fenced.nonce != trusted.nonce, "each epoch has its own"
     assert await cache_mode.get_mode(db) == fenced
 
 
 @pytest.mark.parametrize("state", [G, W, R])
-@pytest.mark.parametrize("change", [fence, begin])
+@pytest.mark.parametrize("change", [fence, begin, rise])
 async def test_of_twenty_who_change_what_they_saw_one_does(
     database_url: str, state: CacheState, change: Change
 ) -> None:
@@ -129,15 +134,27 @@ async def test_a_warm_up_is_ended_or_fenced_and_never_both(database_url: str) ->
         assert wins == {R, G}
 
 
-@pytest.mark.parametrize("change", [fence, begin, end])
+@pytest.mark.parametrize("change", [fence, begin, rise, end])
 async def test_who_saw_an_earlier_epoch_or_another_state_changes_nothing(db: Database, change: Change) -> None:
     for state, other in product((G, W, R), (G, W, R)):
         mode = await mode_of(db, state)
         assert await change(db, replace(mode, epoch=mode.epoch - 1)) is None
         assert await change(db, replace(mode, epoch=mode.epoch + 1)) is None
+        assert await change(db, replace(mode, nonce="of an epoch that was lost")) is None
         if other is not state and change is not end:
             assert await change(db, replace(mode, state=other)) is None
         assert await cache_mode.get_mode(db) == mode
+
+
+@pytest.mark.parametrize("state", [G, W, R])
+@pytest.mark.parametrize("settled", [True, False])
+async def test_an_epoch_that_rises_above_lost_ones_is_out_of_use_and_everybody_waits(
+    db: Database, state: CacheState, settled: bool
+) -> None:
+    mode = await mode_of(db, state, settled=settled)
+    risen = await cache_mode.rise_above(db, mode, mode.epoch + 7, now=LATER)
+    assert risen is not None
+    assert risen == replace(mode, state=G, epoch=mode.epoch + 8, nonce=risen.nonce, settled=False, changed_at=LATER)
 
 
 @pytest.mark.parametrize("state", [G, R])
@@ -170,10 +187,11 @@ async def test_the_end_of_a_warm_up_settles_nothing_and_unsettles_nothing(db: Da
 
 async def test_only_the_epoch_that_is_now_is_settled(db: Database) -> None:
     mode = await mode_of(db, G, settled=False)
-    for epoch in (mode.epoch - 1, mode.epoch + 1):
-        await cache_mode.settle(db, epoch)
+    others = replace(mode, epoch=mode.epoch - 1), replace(mode, epoch=mode.epoch + 1), replace(mode, nonce="lost")
+    for other in others:
+        await cache_mode.settle(db, other)
         assert await cache_mode.get_mode(db) == mode
-    await cache_mode.settle(db, mode.epoch)
+    await cache_mode.settle(db, mode)
     assert await cache_mode.get_mode(db) == replace(mode, settled=True)
 
 
@@ -181,7 +199,7 @@ async def test_who_settles_while_another_fences_settles_the_epoch_before_or_noth
     async with database_on(database_url, size=4) as db:
         for _ in range(30):
             seen = await mode_of(db, R, settled=False)
-            await asyncio.gather(fence(db, seen), *(cache_mode.settle(db, seen.epoch) for _ in range(3)))
+            await asyncio.gather(fence(db, seen), *(cache_mode.settle(db, seen) for _ in range(3)))
             mode = await cache_mode.get_mode(db)
             assert (mode.epoch, mode.settled) == (seen.epoch + 1, False)
 
