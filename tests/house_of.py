@@ -157,17 +157,30 @@ async def database_away(database_url: str) -> AsyncIterator[None]:
     name = parts.path.removeprefix("/")
     connection = await asyncpg.connect(parts._replace(path="/postgres").geturl())
     try:
-        # At one go: who comes back meanwhile waits for the lock, and then finds nothing.
-        await connection.execute(
-            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'; "
-            f"ALTER DATABASE {name} RENAME TO {name}_away"
-        )
+        # Nobody comes back between the two: a database that somebody has a session in is not renamed.
+        await connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await _rename_when_empty(connection, name)
         try:
             yield
         finally:
+            await connection.execute(f"ALTER DATABASE {name}_away ALLOW_CONNECTIONS true")
             await connection.execute(f"ALTER DATABASE {name}_away RENAME TO {name}")
     finally:
         await connection.close()
+
+
+async def _rename_when_empty(connection: asyncpg.Connection, name: str) -> None:
+    """Whoever was let in just before is thrown out with the next try."""
+    for last in (False, False, True):
+        try:
+            await connection.execute(
+                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'; "
+                f"ALTER DATABASE {name} RENAME TO {name}_away"
+            )
+            return
+        except asyncpg.ObjectInUseError:
+            if last:
+                raise
 
 
 def bearer(token: str) -> dict[str, str]:
