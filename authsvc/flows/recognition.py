@@ -4,22 +4,97 @@
 from dataclasses import dataclass
 from hashlib import sha256
 
+import msgspec
+
 from authsvc.clock import Clock
 from authsvc.flows.keys import SigningKeys
 from authsvc.flows.revocations import Revocations
-from authsvc.models import AccessToken
+from authsvc.models import AccessToken, Generations
 from authsvc.protocol import access_token, introspection, jwt
-from authsvc.protocol.revocation import Marks, marks_of
+from authsvc.protocol.revocation import marks_of
+
+MAX_COMMON = 10_000
 
 
-@dataclass(slots=True)
+class _Own(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What one token has alone."""
+
+    jti: str
+    sub: str | None
+    """None: the client itself."""
+    issued_at: int
+    expires_at: int
+    user_generation: int | None
+    grant_id: str | None
+    sid: str | None
+    authenticated_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What many tokens have alike, and is kept once."""
+
+    kid: str
+    client_id: str
+    audience: tuple[str, ...]
+    scope: tuple[str, ...]
+    methods: tuple[str, ...]
+    client_generation: int
+    everything_generation: int
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(_Own).decode
+
+
+class _Memory:
+    """A token as it is remembered, in a third of the room that it takes as a record."""
+
+    __slots__ = ("answer", "common", "is_dead", "own")
+
+    def __init__(self, own: bytes, common: _Common, answer: bytes) -> None:
+        self.own = own
+        self.common = common
+        self.answer = answer
+        self.is_dead = False
+
+    def token(self) -> AccessToken:
+        own, common = _unpack(self.own), self.common
+        return AccessToken(
+            jti=own.jti,
+            sub=common.client_id if own.sub is None else own.sub,
+            client_id=common.client_id,
+            kid=common.kid,
+            audience=common.audience,
+            scope=common.scope,
+            issued_at=own.issued_at,
+            expires_at=own.expires_at,
+            generations=Generations(common.client_generation, common.everything_generation, own.user_generation),
+            grant_id=own.grant_id,
+            sid=own.sid,
+            authenticated_at=own.authenticated_at,
+            methods=common.methods,
+        )
+
+
 class Recognised:
-    """A token of ours, with what is asked and what is answered about it, prepared."""
+    """A token of ours, and what is answered about it."""
 
-    token: AccessToken
-    marks: Marks
-    answer: bytes
-    is_dead: bool = False
+    __slots__ = ("_memory", "answer", "token")
+
+    def __init__(self, memory: _Memory) -> None:
+        self._memory = memory
+        self.token = memory.token()
+        self.answer = memory.answer
+
+    @property
+    def is_dead(self) -> bool:
+        """It has been found revoked before."""
+        return self._memory.is_dead
+
+    def bury(self) -> None:
+        """It is revoked. That is final."""
+        self._memory.is_dead = True
 
 
 class Recognition:
@@ -34,7 +109,8 @@ class Recognition:
         self._clock = clock
         self._issuer = issuer
         self._capacity = capacity
-        self._known: dict[bytes, Recognised] = {}
+        self._known: dict[bytes, _Memory] = {}
+        self._common: dict[_Common, _Common] = {}
 
     async def recognise(self, text: str) -> Recognised | None:
         """The token, if it is one of ours and its time has not run out. Asks no store, but for keys that are overdue.
@@ -64,8 +140,8 @@ class Recognition:
         """
         if known.is_dead:
             return False
-        if await self._revocations.kills(known.marks):
-            known.is_dead = True
+        if await self._revocations.kills(marks_of(known.token)):
+            known.bury()
             return False
         return True
 
@@ -74,18 +150,34 @@ class Recognition:
         known = self._known.get(digest) or self._verify(text, digest)
         if known is None and await self._keys.catch_up():
             known = self._verify(text, digest)
-        return known
+        return None if known is None else Recognised(known)
 
-    def _verify(self, text: str, digest: bytes) -> Recognised | None:
+    def _verify(self, text: str, digest: bytes) -> _Memory | None:
         verified = jwt.verify(text, self._keys.ring.verifiers, typ=access_token.TYP)
         if isinstance(verified, jwt.Rejected):
             return None
         token = access_token.parse(verified, self._issuer)
         if isinstance(token, jwt.Rejected):
             return None
-        known = Recognised(token, marks_of(token), introspection.build_answer(token, self._issuer))
+        known = self._prepare(token)
         if self._capacity:
             if len(self._known) >= self._capacity:
                 del self._known[next(iter(self._known))]
             self._known[digest] = known
         return known
+
+    def _prepare(self, token: AccessToken) -> _Memory:
+        generations = token.generations
+        common = _Common(
+            token.kid, token.client_id, token.audience, token.scope, token.methods,
+            generations.client, generations.everything,
+        )  # fmt: skip
+        if len(self._common) >= MAX_COMMON:
+            self._common.clear()  # who is remembered keeps what it has
+        sub = None if token.sub == token.client_id else token.sub
+        own = _Own(
+            token.jti, sub, token.issued_at, token.expires_at, generations.user,
+            token.grant_id, token.sid, token.authenticated_at,
+        )  # fmt: skip
+        answer = introspection.build_answer(token, self._issuer)
+        return _Memory(_pack(own), self._common.setdefault(common, common), answer)

@@ -1,13 +1,16 @@
 """The L1 of a worker: what it remembers of tokens, for how long, and never that one is "not revoked"."""
 
 import gc
+import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 import pytest
 
+from authsvc.flows import recognition as recognition_module
 from authsvc.flows.recognition import Recognition
+from authsvc.protocol import access_token, jwt
 from tests.flows.workers import Worker, active_everywhere, cheap, claims_of, count, sql, worker_on
 from tests.house_of import FakeClock
 
@@ -99,6 +102,39 @@ async def test_a_token_that_was_revoked_stays_revoked(workers: list[Worker]) -> 
     assert not await here.is_active(owner, token)
     await sql(here.settings.database_url, "DELETE FROM auth.token_blacklist")
     assert not await here.is_active(owner, token), "it is remembered: this is final"
+
+
+async def test_a_remembered_token_takes_less_than_a_kilobyte(worker: Worker) -> None:
+    await worker.register()
+    owner = await worker.client()
+    tokens = [*[await worker.mint(owner) for _ in range(60)], *[await worker.log_in() for _ in range(20)]]
+    recognition = recognition_of(worker)
+    assert await recognition.recognise(await worker.mint(owner))
+    tracemalloc.start()
+    try:
+        for token in tokens:
+            assert await recognition.recognise(token)
+        gc.collect()
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(recognition._known) == 81
+    assert taken / len(tokens) < 1_000
+
+
+async def test_a_remembered_token_is_what_it_was(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recognition_module, "MAX_COMMON", 2)
+    await worker.register()
+    owners = [await worker.client(scope="read write"), await worker.client(), await worker.client()]
+    tokens = [*[await worker.mint(owner) for owner in owners], await worker.log_in()]
+    ring = worker.flows.keys.ring
+    for token in tokens * 2:
+        verified = jwt.verify(token, ring.verifiers, typ=access_token.TYP)
+        assert isinstance(verified, jwt.Verified)
+        known = await recognition_of(worker).recognise(token)
+        assert known is not None
+        assert known.token == access_token.parse(verified, worker.settings.issuer)
+    assert len(recognition_of(worker)._common) <= 2
 
 
 async def test_that_a_token_is_not_revoked_is_never_remembered(workers: list[Worker]) -> None:
