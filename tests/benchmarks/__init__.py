@@ -4,4 +4,5 @@ cases      what is measured, as data             rounds    in which order, and t
 stage      the stores and the servers            report    the table, JSON, Markdown
 cast       the clients and the user              load      wrk, or the generator beside it
 script     what they say                         ceilings  what the service is held against
+                                                 memory    what a remembered token takes
 """

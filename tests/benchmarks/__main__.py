@@ -59,7 +59,8 @@ def main(
         say(f"nothing was measured: {type(error).__name__}: {error}")
         sys.exit(1)
     click.echo(build_table(run))
-    say(f"resident before the first request, MB: {run.idle_mb}; questions answered by: {run.answered_by}")
+    say(f"resident before the first request, MB: {run.idle_mb}; bytes of a remembered token: {run.token_bytes}")
+    say(f"questions answered by: {run.answered_by}")
     if json_file is not None:
         json_file.write_bytes(build_json(run))
     if markdown is not None:

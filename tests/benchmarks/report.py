@@ -10,6 +10,7 @@ import msgspec
 
 from tests.benchmarks.cases import RAW, STAR_BODY, STAR_FORM
 from tests.benchmarks.cpu import Cores
+from tests.benchmarks.memory import remembered_bytes
 from tests.benchmarks.rounds import Outcome, Result
 from tests.benchmarks.stage import Stage
 
@@ -30,6 +31,8 @@ class Run(msgspec.Struct, frozen=True):
     libraries: dict[str, str]
     idle_mb: dict[str, float]
     """What each server held before it was asked anything."""
+    token_bytes: dict[str, int]
+    """What a worker keeps of a token that it remembers, by whose it is."""
     answered_by: dict[str, dict[str, int]]
     """Of each service: how many questions for marks which store answered."""
     results: list[Result]
@@ -48,6 +51,7 @@ def describe(
         seconds=seconds,
         libraries={name: version(name) for name in LIBRARIES},
         idle_mb={app: round(held / 1e6, 1) for app, held in stage.idle_bytes.items()},
+        token_bytes=remembered_bytes(),
         answered_by=stage.answered_by(),
         results=list(results),
     )

@@ -61,6 +61,8 @@ def test_a_round(tmp_path: Path) -> None:
     assert len(lines) == len(run["results"]) + 2
     assert len({line.count("|") for line in lines}) == 1
 
+    assert all(500 < size < 1_000 for size in run["token_bytes"].values())
+
     answered_by = run["answered_by"]
     assert answered_by[POSTGRESQL]["redis"] == 0 < answered_by[POSTGRESQL]["postgresql"]
     assert answered_by[REDIS]["redis"] > 0  # where the tokens were minted
