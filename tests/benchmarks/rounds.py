@@ -73,7 +73,7 @@ def measure(
     for case in everything:
         # Every request of a case once: from here on its tokens are known to the service. Of a ceiling's one will do.
         _check(stage, case, most=1 if case.app in CEILINGS else len(stage.traffic[case.traffic].requests))
-        _slice(stage, put, case, min(seconds, WARM_UP_SECONDS))
+        put(stage.servers[case.app].port, stage.traffic[case.traffic], case.connections, min(seconds, WARM_UP_SECONDS))
     for number in range(1, rounds + 1):
         for case in everything:
             taken[case.name].append(_slice(stage, put, case, seconds))
