@@ -48,12 +48,12 @@ class ClientCopies:
         """
         if not _can_be_one(client_id):
             return None
-        oldest = self._clock.monotonic() - MAX_AGE_SECONDS
         held = self._copies.get(client_id)
         if held is not None and self._is_good(*held):
             return held[1]
         # One load for all who ask for it. Shielded: who hangs up does not take it from the others.
         loading = self._loading.get(client_id)
+        oldest = self._clock.monotonic() - MAX_AGE_SECONDS
         if loading is None or loading[0] <= oldest or loading[1].done():
             task = asyncio.create_task(self.load(client_id))
             task.add_done_callback(lambda done: self._loaded(client_id, done))

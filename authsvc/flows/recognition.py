@@ -11,7 +11,7 @@ from authsvc.flows.keys import SigningKeys
 from authsvc.flows.revocations import Revocations
 from authsvc.models import AccessToken, Generations
 from authsvc.protocol import access_token, introspection, jwt
-from authsvc.protocol.revocation import marks_of
+from authsvc.protocol.revocation import Marks, marks_of
 
 MAX_COMMON = 10_000
 
@@ -88,6 +88,11 @@ class Recognised:
         self.answer = memory.answer
 
     @property
+    def marks(self) -> Marks:
+        """What can kill it."""
+        return marks_of(self.token)
+
+    @property
     def is_dead(self) -> bool:
         """It has been found revoked before."""
         return self._memory.is_dead
@@ -140,7 +145,7 @@ class Recognition:
         """
         if known.is_dead:
             return False
-        if await self._revocations.kills(marks_of(known.token)):
+        if await self._revocations.kills(known.marks):
             known.bury()
             return False
         return True

@@ -1,5 +1,6 @@
 """A header that was right is not read again, and that it was is forgotten with the copy of the client that said so."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from authsvc.flows import client_auth
 from authsvc.models import AuthMethod, Client, GrantType
 from authsvc.protocol.client_auth import PresentedCredentials, check_authentication
 from authsvc.protocol.forms import Form
-from tests.flows.workers import Caller, Worker, find_address
+from tests.flows.workers import Caller, Worker, active_everywhere, find_address, with_and_without_redis
 
 
 @pytest.fixture
@@ -40,6 +41,31 @@ async def test_a_header_is_read_once_for_each_copy_of_its_client(worker: Worker,
     await worker.authenticate(one)
     await worker.authenticate(one)
     assert checked == [one.client_id, other.client_id, one.client_id]
+
+
+@with_and_without_redis
+async def test_a_proof_lasts_no_longer_than_the_copy_also_under_a_lease(
+    workers: list[Worker], checked: list[str]
+) -> None:
+    here, there = workers
+    who = await here.client()
+    token = await here.mint(who)
+    for _ in range(2):
+        assert await active_everywhere(workers, who, token)  # of whatever store: that is what the workers are about
+    copies = here.flows.exchange._client_auth._copies
+    for _ in range(3):
+        here.clock.advance(1)
+        copy = (await here.authenticate(who)).client
+        assert copy is (await copies.find(who.client_id)).client  # type: ignore[union-attr]
+    await there.flows.clients.rotate_secret(who.client_id, keep_old_for=timedelta(0))
+    async with asyncio.timeout(10):
+        while True:
+            here.clock.advance(1)
+            try:
+                await here.authenticate(who)
+            except InvalidClient:
+                break
+            await asyncio.sleep(0.01)  # until the lease is renewed, which tells that a client has changed
 
 
 async def test_what_is_wrong_is_never_remembered(worker: Worker, checked: list[str]) -> None:
