@@ -89,7 +89,7 @@ class Thrower:
     async def is_calm(self) -> bool:
         """Redis is trusted again. A fault a second is more than the back-off is made for: it is cut short."""
         with suppress(OSError, asyncpg.PostgresError, TimeoutError):
-            await self._stage.sql("UPDATE auth.cache_mode SET setbacks = 0, warm_not_before = to_timestamp(0)")
+            await self._stage.sql("UPDATE auth.cache_mode SET setbacks = 0")
         is_calm = await self._stage.is_trusted_soon(CALM_SECONDS)
         if self._doubt_since is not None:
             self.doubts.append((self._doubt_since, time.monotonic()))

@@ -15,7 +15,7 @@ _EMPTY = """
     DELETE FROM auth.sealed_secrets;
     DELETE FROM auth.jobs;
     UPDATE auth.cache_mode SET state = 'G', epoch = 1, nonce = '', settled = true, changed_at = now(),
-        warm_not_before = to_timestamp(0), setbacks = 0, deployment = gen_random_uuid()::text, lease_seconds = 5,
+        setbacks = 0, deployment = gen_random_uuid()::text, lease_seconds = 5,
         canary = NULL;
     SET session_replication_role = replica;
     DELETE FROM audit.security_events;

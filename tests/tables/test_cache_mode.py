@@ -55,7 +55,7 @@ async def test_there_is_one_row_and_never_another(db: Database) -> None:
     for one_row in (True, False):
         with pytest.raises(asyncpg.IntegrityConstraintViolationError):
             await db.execute(
-                "INSERT INTO auth.cache_mode SELECT $1, state, epoch, nonce, settled, changed_at, warm_not_before, "
+                "INSERT INTO auth.cache_mode SELECT $1, state, epoch, nonce, settled, changed_at, "
                 "setbacks, deployment, lease_seconds FROM auth.cache_mode",
                 one_row,
             )
@@ -67,7 +67,7 @@ def test_an_emptied_database_has_the_row_that_a_new_one_has(
     row = "SELECT to_jsonb(mode) - 'deployment' - 'changed_at' FROM auth.cache_mode mode"
     run_sql(
         shared_database_url,
-        "UPDATE auth.cache_mode SET state = 'R', epoch = 7, nonce = 'x', settled = false, warm_not_before = now(), "
+        "UPDATE auth.cache_mode SET state = 'R', epoch = 7, nonce = 'x', settled = false, "
         "setbacks = 7, lease_seconds = 7, canary = 'x'",
     )
     with fresh_database(stores, migrated_template) as fresh_url:
