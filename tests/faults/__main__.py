@@ -20,7 +20,7 @@ import uvloop
 from tests.faults.acts import clients_of
 from tests.faults.catalog import CATALOG
 from tests.faults.history import Revoking
-from tests.faults.schedule import TWO_AT_ONCE, Outcome, run_schedule
+from tests.faults.schedule import CALLERS, TWO_AT_ONCE, Outcome, run_schedule
 from tests.faults.stage import open_stage
 from tests.stores import passable_directory
 
@@ -29,6 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="of each schedule")
     parser.add_argument("--schedules", type=int, default=5)
+    parser.add_argument("--callers", type=int, default=CALLERS, help="who act at the same time")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--lease", type=float, default=1.0, help="seconds; the service's own is 5")
     parser.add_argument(
@@ -66,7 +67,9 @@ async def _run(given: argparse.Namespace, outcomes: list[Outcome]) -> None:
             clients = await clients_of(stage)
             for number in range(given.schedules):
                 seed = f"{given.seed}/{number}"
-                outcome, unsure = await run_schedule(stage, clients, seed, given.seconds, faults, unsure)
+                outcome, unsure = await run_schedule(
+                    stage, clients, seed, given.seconds, faults, unsure, callers=given.callers
+                )
                 outcomes.append(outcome)
                 if given.json:
                     keep(outcomes, given.json)

@@ -117,6 +117,8 @@ async def run_schedule(
     seconds: float,
     faults: Sequence[Fault] = tuple(CATALOG.values()),
     unsure: Sequence[Revoking] = (),
+    *,
+    callers: int = CALLERS,
 ) -> tuple[Outcome, list[Revoking]]:
     """What came of it; and the revocations of whose fate nobody knows, as far as they reach into the next schedule."""
     chance = random.Random(seed)
@@ -127,7 +129,7 @@ async def run_schedule(
     began = time.monotonic()
     ends = began + seconds
     throwing = asyncio.create_task(thrower.run(ends))
-    acting = [asyncio.create_task(_act(world, throwing)) for _ in range(CALLERS)]
+    acting = [asyncio.create_task(_act(world, throwing)) for _ in range(callers)]
     acting.append(asyncio.create_task(_operate(world, throwing)))
     try:
         await asyncio.gather(throwing, *acting)

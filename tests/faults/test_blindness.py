@@ -42,7 +42,7 @@ SIGHTS = {
     "a_commit_is_durable": Sight("PostgreSQL crashes", "durability"),
 }
 SCHEDULES = 12
-"""At most: the first one that shows it is the last one. On a machine of its own that is the first of all."""
+"""At most: the first one that shows it is the last one, and with these seeds that was the first of all."""
 PATIENCE = "6"
 """A machine that runs other tests at the same time is slow, and Redis is not to be away for that alone."""
 SHALLOW = "a_lease_ends"

@@ -127,11 +127,11 @@ def test_an_acknowledged_number_that_is_stored_too_low_is_found() -> None:
 
 
 def test_a_long_history_is_judged_in_the_time_it_takes_to_read_it() -> None:
-    """Ten thousand revocations of one mark, a hundred thousand introspections: quadratic would take minutes."""
+    """Ten thousand revocations of one mark, twenty thousand introspections: quadratic would take minutes."""
     revokings = [revoked(at, at + 0.5, "c:a") for at in range(10_000)]
     readings = [
         read(at / 10, at / 10 + 0.1, Told.ACTIVE, token("c:a", asked=at / 10 - 0.2, given=at / 10 - 0.1))
-        for at in range(100_000)
+        for at in range(0, 100_000, 5)
     ]
     assert check(History(readings, revokings)).violations == []
 

@@ -22,7 +22,7 @@ PROCESSES = 14
 def test_faults_break_no_promise_and_nothing_is_left_of_a_stage_that_was_killed(tmp_path: Path) -> None:
     """Killed in its second schedule: to start a stage takes longer than a schedule does."""
     told = tmp_path / "outcomes.json"
-    options = ["--seconds", "8", "--schedules", "50", "--seed", "20", "--patience", "6", "--json", str(told)]
+    options = ["--seconds", "6", "--schedules", "50", "--seed", "20", "--patience", "6", "--json", str(told)]
     with passable_directory() as directory, (tmp_path / "told").open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults", *options],
