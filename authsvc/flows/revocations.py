@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from authsvc.clock import Clock
+from authsvc.errors import Unavailable
 from authsvc.flows.audit import Audit
 from authsvc.flows.coalescer import Coalescer
 from authsvc.flows.publication import Publication
@@ -107,6 +108,7 @@ class Revocations:
         self._publication = publication
         self._audit = audit
         self._metrics = metrics
+        self._publishing: set[asyncio.Task[None]] = set()
 
     async def find(self, *marks: str) -> Mapping[str, int]:
         """The marks among these that are set, with their numbers, as of some instant after this call began.
@@ -153,5 +155,17 @@ class Revocations:
             await self._make_known(standing)
 
     async def _make_known(self, marks: Mapping[str, int]) -> None:
-        # Goes on when the caller hangs up.
-        await asyncio.shield(asyncio.create_task(self._publication.publish(marks)))
+        """Goes on when the caller hangs up, or has waited for as long as he should (C5)."""
+        task = asyncio.create_task(self._publication.publish(marks))
+        self._publishing.add(task)
+        task.add_done_callback(self._published)
+        try:
+            async with asyncio.timeout(self._publication.longest_seconds):
+                await asyncio.shield(task)
+        except TimeoutError as error:
+            raise Unavailable from error
+
+    def _published(self, task: "asyncio.Task[None]") -> None:
+        self._publishing.discard(task)
+        if not task.cancelled():
+            task.exception()  # for the case that nobody waits for it any more

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Any
 
+import asyncpg
 import pytest
 
 from authsvc.errors import InvalidToken, Unavailable
@@ -270,3 +271,28 @@ async def test_a_bad_token_is_turned_away_without_a_store(database_url: str) -> 
         for text in ("x", "a.b.c", "", "x" * 10_000):
             with pytest.raises(InvalidToken):
                 await here.flows.access.authorize_user(text)
+
+
+async def test_who_revokes_is_told_to_try_again_when_the_lease_is_over_and_done_is_done(database_url: str) -> None:
+    """C5. A lock holds up what puts Redis out of use; when it is gone, that goes on though nobody waits for it."""
+    await sql(database_url, "UPDATE auth.cache_mode SET lease_seconds = 0.1")
+    async with worker_on(cheap(database_url, database_timeout_ms=30_000), FakeClock()) as worker:
+        owner = await worker.client()
+        token = await worker.mint(owner)
+        await worker.revoke(owner, await worker.mint(owner))
+        await sql(database_url, "UPDATE auth.cache_mode SET state = 'R', epoch = epoch + 1, nonce = 'x'")
+        connection = await asyncpg.connect(database_url)
+        try:
+            async with connection.transaction():
+                await connection.execute("SELECT FROM auth.cache_mode FOR UPDATE")
+                async with asyncio.timeout(20):
+                    with pytest.raises(Unavailable):
+                        await worker.revoke(owner, token)
+            async with asyncio.timeout(20):
+                while await sql(database_url, "SELECT state FROM auth.cache_mode") != "G":
+                    await asyncio.sleep(0.01)
+        finally:
+            await connection.close()
+        worker.clock.advance(1)  # the leases of others are over
+        await worker.revoke(owner, token)
+        assert not await worker.is_active(owner, token)
