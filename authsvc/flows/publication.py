@@ -18,8 +18,8 @@ from authsvc.tables.db import Database
 ATTEMPTS = 5
 """At a mode that others keep changing; then 503."""
 LOOK_SECONDS = 0.1
-MARGIN_SECONDS = 1.0
-"""Beyond the lease: then whoever revokes is told to try again."""
+MARGIN_SECONDS = 0.5
+"""Beyond the wait for all leases: then whoever revokes is told to try again, at T + 1 s where a lease of T is 5 s."""
 FIRST_BACK_OFF_SECONDS = 1
 LONGEST_BACK_OFF_SECONDS = 60
 
@@ -40,7 +40,7 @@ class Publication:
     def longest_seconds(self) -> float | None:
         """That somebody should wait for a publication (C5). None: the lease is not known yet."""
         mode = self._lease.mode
-        return None if mode is None else mode.lease_seconds + MARGIN_SECONDS
+        return None if mode is None else mode.lease_seconds * WAIT_FACTOR + MARGIN_SECONDS
 
     async def publish(self, marks: Mapping[str, int]) -> None:
         """To be called when the marks are committed, for the mode is read after that. They are written to Redis, or
