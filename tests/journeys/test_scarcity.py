@@ -54,7 +54,8 @@ async def test_it_serves_and_revokes_without_files_log_and_one_of_its_workers(se
     try:
         for start in range(0, len(lines), 64):
             await asyncio.gather(*(_answered(line, request) for line in lines[start : start + 64]))
-        assert service.revoke(auth, dead).status_code == 200
+        # It may be told to try again at first: of so many connections none may have been idle for long enough.
+        wait_until(lambda: service.revoke(auth, dead).status_code == 200, 20)
         management, *_ = sorted(children_of(service.process.pid))
         victim = max(children_of(service.process.pid) - {management})
         os.kill(victim, signal.SIGKILL)
