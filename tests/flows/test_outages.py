@@ -148,16 +148,26 @@ async def test_a_caller_whose_copy_has_grown_old_is_neither_let_in_nor_turned_aw
 
 
 async def test_a_revocation_that_was_told_is_true_and_one_that_was_not_can_be_repeated(database_url: str) -> None:
-    """The line breaks at random moments of 80 revocations. Of those that returned, every token is dead on the worker
-    beside it; of the others nothing is promised, and the same call again is."""
+    """The line breaks at random moments of 80 revocations and more. Of those that returned, every token is dead on the
+    worker beside it; of the others nothing is promised, and the same call again is."""
     async with two_ways(database_url) as (here, there, line):
         owner = await there.client()
         chance = random.Random(31)
         outcomes: Counter[str] = Counter()
         await here.is_active(owner, await there.mint(owner))
-        for _ in range(80):
+
+        async def time_one() -> float:
+            token, started = await there.mint(owner), perf_counter()
+            await here.revoke(owner, token)
+            return perf_counter() - started
+
+        usual = min([await time_one() for _ in range(5)])
+        rounds = 0
+        while rounds < 80 or min(outcomes["told"], outcomes["alive"] + outcomes["dead anyway"]) <= 10:
+            rounds += 1
+            assert rounds < 500, outcomes
             token = await there.mint(owner)
-            breaking = asyncio.get_running_loop().call_later(chance.random() * 0.003, line.break_connections)
+            breaking = asyncio.get_running_loop().call_later(chance.random() * 2 * usual, line.break_connections)
             try:
                 await here.revoke(owner, token)
             except Unavailable:
@@ -172,8 +182,6 @@ async def test_a_revocation_that_was_told_is_true_and_one_that_was_not_can_be_re
                         await here.revoke(owner, token)
                     except Unavailable:
                         outcomes["again"] += 1
-        assert outcomes["told"] > 10
-        assert outcomes["alive"] + outcomes["dead anyway"] > 10
 
 
 async def test_sessions_thrown_out_under_load_cost_an_answer_here_and_there_and_never_a_wrong_one(
