@@ -17,17 +17,27 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from authsvc.embedded import Embedded, Stores, wipe
+from authsvc.embedded.programs import Programs, find_programs
 
 _numbers = count(1)
 
 
 def embedded(data_dir: Path, **options: Any) -> Embedded:
     """The stores of that directory, not started, on the servers that this run of the tests is about."""
+    return Embedded(data_dir, **_asked_for() | options)
+
+
+def programs() -> Programs:
+    """The servers that this run of the tests is about."""
+    return find_programs(**_asked_for())
+
+
+def _asked_for() -> dict[str, Any]:
     asked = {
         "postgres_bin": os.environ.get("AUTHSVC_TEST_POSTGRES_BIN"),
         "redis_server": os.environ.get("AUTHSVC_TEST_REDIS_SERVER"),
     }
-    return Embedded(data_dir, **{name: Path(path) for name, path in asked.items() if path} | options)
+    return {name: Path(path) for name, path in asked.items() if path}
 
 
 @contextmanager

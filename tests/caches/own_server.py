@@ -1,6 +1,5 @@
 """Servers of a test's own, that it may fill, freeze, kill and start again."""
 
-import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -10,9 +9,8 @@ from typing import Any
 
 import redis
 
-from authsvc.embedded.programs import find_programs
 from tests.journeys.service import free_port, wait_until
-from tests.stores import passable_directory
+from tests.stores import passable_directory, programs
 
 SERVICE = "marks"
 
@@ -21,8 +19,7 @@ class OwnServer:
     """On a port of its own, for replicas, and with a directory in which what it saves stays."""
 
     def __init__(self, directory: Path, *options: str) -> None:
-        asked = os.environ.get("AUTHSVC_TEST_REDIS_SERVER")
-        self._program = find_programs(redis_server=Path(asked) if asked else None).redis_server
+        self._program = programs().redis_server
         self._directory = directory
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None

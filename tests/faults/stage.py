@@ -18,14 +18,13 @@ import httpx2
 import msgspec
 
 from authsvc.embedded.places import Place
-from authsvc.embedded.programs import find_programs
 from authsvc.migrate import migrate
 from tests.faults.proxy import Wire, wire_to
 from tests.faults.servers import Postgres, RedisServer, launch, send, wait_for
 from tests.faults.sockets import holders
 from tests.house_of import MASTER_KEY
 from tests.journeys.service import children_of, clean_environment, free_port, is_alive
-from tests.stores import embedded
+from tests.stores import embedded, programs
 
 ISSUER = "https://auth.example"
 NODES, WORKERS = 2, 2
@@ -188,17 +187,17 @@ async def open_stage(
         await connection.execute("UPDATE auth.cache_mode SET lease_seconds = $1", lease_seconds)
         await connection.close()
     place = Place(data_dir)
-    programs = find_programs().within_reach(place, lambda line: None)
+    reachable = programs().within_reach(place, lambda line: None)
     place.open_sockets()
     chance = random.Random(seed)
     async with AsyncExitStack() as stack:
-        postgres = Postgres(programs, place, directory / "postgres.log")
+        postgres = Postgres(reachable, place, directory / "postgres.log")
         stack.push_async_callback(postgres.end, signal.SIGINT, signal.SIGQUIT)
         await postgres.start()
-        redis = RedisServer(programs, place, directory / "redis", directory / "redis.log")
+        redis = RedisServer(reachable, place, directory / "redis", directory / "redis.log")
         stack.push_async_callback(redis.kill)
         await redis.start()
-        replica = RedisServer(programs, place, directory / "replica", directory / "replica.log")
+        replica = RedisServer(reachable, place, directory / "replica", directory / "replica.log")
         stack.push_async_callback(replica.kill)
         nodes = []
         for number in range(NODES):

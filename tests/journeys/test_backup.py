@@ -1,6 +1,5 @@
 """The drill of docs/backup.md: a dump, what happens after it, its restoration, and what is then still believed."""
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +8,11 @@ import httpx2
 import pytest
 
 from authsvc.embedded import Stores
-from authsvc.embedded.programs import find_programs
 from tests.deploy.tools import missing
 from tests.house_of import PASSWORD
 from tests.journeys import fetch
 from tests.journeys.service import Service, run_cli, serving
-from tests.stores import fresh_database, running_stores
+from tests.stores import fresh_database, programs, running_stores
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +23,7 @@ def stores() -> Iterator[Stores]:
 
 def pg(program: str, *arguments: str) -> None:
     """Run a program that came with the server: one of another version may not understand it."""
-    asked = os.environ.get("AUTHSVC_TEST_POSTGRES_BIN")
-    path = find_programs(Path(asked) if asked else None).postgres_bin / program
+    path = programs().postgres_bin / program
     if not path.exists():
         missing(f"{program} is not installed beside PostgreSQL: apt-get install postgresql-client")
     subprocess.run([path, *arguments], check=True, timeout=60)
