@@ -17,7 +17,7 @@ import msgspec
 from tests.house_of import PASSWORD
 from tests.journeys.service import Service, children_of, serving
 from tests.soak.acts import ACTS, World
-from tests.soak.memory import Sample, Trend, look, trend_of
+from tests.soak.memory import MIB, Sample, Trend, look, trend_of
 from tests.stores import running_stores
 
 USERS = 20
@@ -37,8 +37,11 @@ class Result(msgspec.Struct, frozen=True):
     seed: int
     seconds: float
     statuses: dict[str, int]
+    told: dict[str, int]
     faults: list[str]
     trends: dict[str, Trend]
+    courses: dict[str, list[tuple[int, float]]]
+    """Seconds and MiB, of each process."""
     errors_logged: int
 
 
@@ -79,16 +82,23 @@ async def _soak(service: Service, seed: int, seconds: float, callers: int) -> Re
             samples += look(list(names), time.monotonic() - began)
             await asyncio.wait(acting, timeout=max(0.5, seconds / 400))
         await asyncio.gather(*acting)
-    trends = {
-        name: trend_of(mine, warm_after=seconds / 3)
-        for pid, name in names.items()
-        if (mine := [each for each in samples if each.pid == pid])
-    }
+    seen = {name: mine for pid, name in names.items() if (mine := [each for each in samples if each.pid == pid])}
+    trends = {name: trend_of(mine, warm_after=seconds / 3) for name, mine in seen.items()}
+    courses = {name: [(round(each.at), round(each.rss / MIB, 2)) for each in mine] for name, mine in seen.items()}
     if children_of(service.process.pid) != set(names) - {service.process.pid}:
         world.fault("a process died, or was replaced")
     errors = [each for each in service.log_lines() if each["level"] in ("error", "critical")]
     world.faults += [f"logged: {each['message']}" for each in errors[:5]]
-    return Result(seed, seconds, dict(sorted(world.statuses.items())), world.faults, trends, len(errors))
+    return Result(
+        seed,
+        seconds,
+        dict(sorted(world.statuses.items())),
+        dict(world.told),
+        world.faults,
+        trends,
+        courses,
+        len(errors),
+    )
 
 
 async def _act(world: World, ends: float) -> None:
@@ -118,6 +128,7 @@ def _told(result: Result) -> str:
         for name, each in result.trends.items()
     ]
     lines += ["", *(f"{count:9} {what}" for what, count in result.statuses.items())]
+    lines += [f"{count:9} unrevoked tokens told {what}" for what, count in sorted(result.told.items())]
     lines += [f"FAULT {fault}" for fault in result.faults]
     lines += [f"GROWS {name}" for name in _growing(result)]
     return "\n".join(lines)

@@ -16,13 +16,22 @@ TOKENS, SESSIONS = 500, 40
 """How many are kept at hand; the oldest make room."""
 MOST_FAULTS = 20
 NEARLY_OVER_SECONDS = 10
-"""Before its end a token is not asked about any more: the answer may come after it."""
+"""So near its end a token may be told to be either: the answer comes after the question, and clocks are read apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
     text: str
+    born: float
     until: float
+
+    def told_wrongly(self, active: bool, asked: float, answered: float) -> str | None:
+        """What is wrong with an answer about a token that nobody has revoked."""
+        if not active and answered < self.until - NEARLY_OVER_SECONDS:
+            return f"a live token is told to be dead, {answered - self.born:.1f} s old"
+        if active and asked > self.until + NEARLY_OVER_SECONDS:
+            return f"a token is told to be live {asked - self.until:.1f} s after its end"
+        return None
 
 
 @dataclass(slots=True)
@@ -44,6 +53,8 @@ class World:
     sessions: deque[Session] = field(default_factory=lambda: deque(maxlen=SESSIONS))
     users: list[str] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
+    told: Counter[str] = field(default_factory=Counter)
+    """Of tokens that nobody has revoked; inactive are those whose time is over."""
     faults: list[str] = field(default_factory=list)
 
     async def post(self, act: str, path: str, *expected: int, **request: object) -> httpx2.Response:
@@ -60,23 +71,26 @@ class World:
 
 
 async def introspect(world: World) -> None:
-    """A live token is live."""
-    while world.tokens and world.tokens[0].until < time.monotonic():
-        world.tokens.popleft()
+    """A token lives until its end, and no longer."""
     if not world.tokens:
         await mint(world)
         return
-    token = world.chance.choice(world.tokens)
+    token, asked = world.chance.choice(world.tokens), time.monotonic()
     answer = await world.post("introspect", "/oauth2/introspect", 200, data={"token": token.text}, auth=world.watcher)
-    if answer.status_code == 200 and not answer.json()["active"] and token in world.tokens:
-        world.fault("introspect: a live token is told to be dead")
+    if answer.status_code != 200 or token not in world.tokens:
+        return
+    active = answer.json()["active"]
+    world.told["active" if active else "inactive"] += 1
+    if wrong := token.told_wrongly(active, asked, time.monotonic()):
+        world.fault(f"introspect: {wrong}")
 
 
 async def mint(world: World) -> None:
+    asked = time.monotonic()
     answer = await world.post("mint", "/oauth2/token", 200, data={"grant_type": "client_credentials"}, auth=world.owner)
     if answer.status_code == 200:
         told = answer.json()
-        world.tokens.append(Token(told["access_token"], time.monotonic() + told["expires_in"] - NEARLY_OVER_SECONDS))
+        world.tokens.append(Token(told["access_token"], asked, asked + told["expires_in"]))
 
 
 async def revoke(world: World) -> None:

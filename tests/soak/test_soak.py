@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.soak.acts import Token
 from tests.soak.memory import MIB, Sample, look, trend_of
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +40,22 @@ def test_the_most_descriptors_are_told() -> None:
 def test_a_process_that_is_gone_has_no_sample() -> None:
     (mine,) = look([1 << 22, os.getpid()], 0.0)
     assert mine.rss > MIB and mine.descriptors > 2
+
+
+@pytest.mark.parametrize(
+    ("active", "asked", "answered", "wrong"),
+    [
+        (True, 0.0, 0.1, None),
+        (False, 5.0, 6.0, "a live token is told to be dead, 6.0 s old"),
+        (False, 588.0, 589.0, "a live token is told to be dead, 589.0 s old"),
+        (False, 589.0, 591.0, None),
+        (True, 609.0, 609.1, None),
+        (True, 611.0, 612.0, "a token is told to be live 11.0 s after its end"),
+        (False, 611.0, 612.0, None),
+    ],
+)
+def test_a_token_lives_until_its_end(active: bool, asked: float, answered: float, wrong: str | None) -> None:
+    assert Token("any", 0.0, 600.0).told_wrongly(active, asked, answered) == wrong
 
 
 def test_a_short_soak_goes_well(tmp_path: Path) -> None:
