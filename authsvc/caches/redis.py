@@ -6,11 +6,12 @@ from contextlib import suppress
 from typing import TypeVar
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from authsvc.caches.breaker import Breaker
 from authsvc.caches.connections import PrimaryPool, pool_of
 from authsvc.caches.patience import Patience
+from authsvc.caches.pipelined import Answer, PipelinedConnection
 from authsvc.clock import Clock
 from authsvc.errors import CacheAway, ConfigurationError
 from authsvc.logs import get_logger
@@ -18,6 +19,7 @@ from authsvc.metrics import Metrics
 
 TIMEOUT_SECONDS = 0.1
 CONNECTIONS = 8
+"""For calls; what only reads shares one more."""
 
 Result = TypeVar("Result")
 log = get_logger(__name__)
@@ -36,6 +38,8 @@ class Cache:
             ) from None
         self._pool = pool
         self.client: Redis = Redis.from_pool(pool)
+        self._pipelined: PipelinedConnection | None = None
+        self._opening = asyncio.Lock()
         self._turns = asyncio.Semaphore(CONNECTIONS)
         self._breaker = Breaker(clock)
         self._errors = metrics.redis_errors
@@ -44,12 +48,12 @@ class Cache:
     async def call(
         self,
         op: str,
-        ask: Callable[[], Awaitable[Result]],
+        act: Callable[[], Awaitable[Result]],
         *,
         seconds: float | None = None,
         with_turn: bool = False,
     ) -> Result:
-        """What `ask`, which uses `client`, is answered within `seconds`. `op` is what it is counted as where it fails.
+        """What `act`, which uses `client`, is answered within `seconds`. `op` is what it is counted as where it fails.
 
         It may wait as long for its turn before; `with_turn` there is one deadline for both, for those who have somebody
         else to ask.
@@ -68,7 +72,7 @@ class Cache:
                 is_asked = not with_turn or patience.is_whole
                 if not with_turn:
                     patience.renew()
-                answer = await ask()
+                answer = await act()
         except (RedisError, OSError, TimeoutError) as error:
             if is_asked:
                 self._errors[op].inc()
@@ -76,6 +80,41 @@ class Cache:
             raise CacheAway from error
         self._succeeded()
         return answer
+
+    async def ask(self, op: str, question: bytes, *, seconds: float) -> Answer | None:
+        """What a packed command that only reads is answered, a list of strings, within `seconds`; None: it is refused.
+
+        Raises:
+            CacheAway: as `call`.
+        """
+        pipelined = self._usable(seconds)
+        if pipelined is None or self._breaker.is_open:
+            return await self.call(
+                op, lambda: _or_refusal(self._open_and_ask(question, seconds)), seconds=seconds, with_turn=True
+            )
+        try:
+            answer = await _or_refusal(pipelined.ask(question))
+        except (RedisError, OSError, TimeoutError) as error:
+            self._errors[op].inc()
+            self._failed(error)
+            raise CacheAway from error
+        self._succeeded()
+        return answer
+
+    async def _open_and_ask(self, question: bytes, seconds: float) -> Answer:
+        async with self._opening:
+            if (pipelined := self._usable(seconds)) is None:
+                if self._pipelined is not None:
+                    self._pipelined.close()
+                self._pipelined = pipelined = await PipelinedConnection.open(self._pool, seconds)
+        return await pipelined.ask(question)
+
+    def _usable(self, seconds: float) -> PipelinedConnection | None:
+        pipelined = self._pipelined
+        if pipelined is None or not pipelined.is_open or pipelined.seconds != seconds:
+            return None
+        is_elsewhere = isinstance(self._pool, PrimaryPool) and pipelined.address != self._pool.master_address
+        return None if is_elsewhere else pipelined
 
     async def follow(self) -> None:
         """Leave a server that is no primary any more. For every second: Sentinels know it before that server does."""
@@ -85,6 +124,8 @@ class Cache:
                     await self._pool.get_master_address()
 
     async def close(self) -> None:
+        if self._pipelined is not None:
+            self._pipelined.close()
         await self.client.aclose()
 
     def _failed(self, error: Exception) -> None:
@@ -100,3 +141,10 @@ class Cache:
         if was_open:
             self._is_open.set(0)
             log.info("Redis answers again")
+
+
+async def _or_refusal(answer: Awaitable[Answer]) -> Answer | None:
+    try:
+        return await answer
+    except ResponseError:
+        return None

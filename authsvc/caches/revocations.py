@@ -15,6 +15,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
+from authsvc.caches.pipelined import head, pack
 from authsvc.caches.redis import Cache
 
 PREFIX = "authsvc:rev:"
@@ -90,12 +91,15 @@ class RevocationCache:
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
+        self._asks_as = ("", "", b"")
+        """Deployment, nonce, and how every question under these two begins."""
 
     async def get(self, deployment: str, nonce: str, marks: Collection[str]) -> Mapping[str, int] | None:
         """Those of the marks that are set. None: this Redis is not the one that was filled, or does not hold all."""
         if len(marks) > MOST_MARKS:
             return None
-        hits = await self._call("rev_get", "rev_get", deployment, nonce, *marks, seconds=READ_SECONDS, with_turn=True)
+        question = head(6 + len(marks)) + self._beginning(deployment, nonce) + pack(*marks)
+        hits = await self._cache.ask("rev_get", question, seconds=READ_SECONDS)
         if hits is None:
             return None
         try:
@@ -137,6 +141,12 @@ class RevocationCache:
             if old := [key for key in keys if key != keep]:
                 await self._ask("rev_warm", "UNLINK", *old)
 
+    def _beginning(self, deployment: str, nonce: str) -> bytes:
+        if self._asks_as[:2] != (deployment, nonce):
+            begins = pack("FCALL", f"rev_get_{_DIGEST}", 1, _key(deployment, nonce), deployment, nonce)
+            self._asks_as = deployment, nonce, begins
+        return self._asks_as[2]
+
     async def _install(self) -> None:
         """Load the library, if it is not there yet: loading does not replace it."""
         await self._ask("rev_warm", "FUNCTION LOAD", LIBRARY)
@@ -149,15 +159,12 @@ class RevocationCache:
         nonce: str,
         *args: str | int,
         seconds: float | None = None,
-        with_turn: bool = False,
     ) -> Any:
         name, key = f"{function}_{_DIGEST}", _key(deployment, nonce)
         command = ("FCALL", name, 1, key, deployment, nonce, *args)
-        return await self._ask(op, *command, seconds=seconds, with_turn=with_turn)
+        return await self._ask(op, *command, seconds=seconds)
 
-    async def _ask(
-        self, op: str, *command: str | int | bytes, seconds: float | None = None, with_turn: bool = False
-    ) -> Any:
+    async def _ask(self, op: str, *command: str | int | bytes, seconds: float | None = None) -> Any:
         """What the server says; None where it refuses, whatever its reason: it is doubt, and no outage."""
 
         async def ask() -> Any:
@@ -166,7 +173,7 @@ class RevocationCache:
             except ResponseError:
                 return None
 
-        return await self._cache.call(op, ask, seconds=seconds, with_turn=with_turn)
+        return await self._cache.call(op, ask, seconds=seconds)
 
 
 def _pairs(marks: Mapping[str, int]) -> list[str]:

@@ -143,6 +143,7 @@ async def test_a_primary_that_is_none_any_more_is_left_at_the_next_look(sentinel
     cache = Cache(url_of(sentinel.port), FakeClock(), Metrics(CollectorRegistry()))
     try:
         await fill(RevocationCache(cache), nonce="before")
+        assert await RevocationCache(cache).get(US, "before", MARKS) == MARKS
         before = await port_of(cache)
         is_held, may_end = asyncio.Event(), asyncio.Event()
 

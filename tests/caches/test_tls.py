@@ -91,8 +91,10 @@ async def test_the_authorities_are_read_once_and_not_by_who_waits_for_an_answer(
     async with cache_on(url_of(line.port, files)) as cache:
         monkeypatch.delattr(ssl, "create_default_context")
         await fill(cache)
-        assert await asyncio.gather(*(cache.get(US, NONCE, MARKS) for _ in range(CONNECTIONS * 3))) == [MARKS] * 24
+        assert all(await asyncio.gather(*(cache.put(US, NONCE, MARKS) for _ in range(CONNECTIONS * 3))))
         assert line.opened == CONNECTIONS
+        assert await asyncio.gather(*(cache.get(US, NONCE, MARKS) for _ in range(CONNECTIONS * 3))) == [MARKS] * 24
+        assert line.opened == CONNECTIONS + 1
 
 
 @pytest.mark.parametrize("mistake", ["an authority that nobody knows", "the name of another", "no TLS"])

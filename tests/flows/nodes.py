@@ -153,10 +153,13 @@ def ask(redis_url: str, *command: Any) -> Any:
 
 async def set_many(node: Node, many: int) -> dict[str, int]:
     """Marks that are only in PostgreSQL, and were set long ago."""
-    await node.db.execute(
-        "INSERT INTO auth.token_blacklist SELECT 'u:' || n, n, to_timestamp(0), now() FROM generate_series(1, $1) n",
-        many,
-    )
+    for first in range(1, many + 1, 20_000):  # what a statement may take is limited
+        await node.db.execute(
+            "INSERT INTO auth.token_blacklist "
+            "SELECT 'u:' || n, n, to_timestamp(0), now() FROM generate_series($1::int, $2::int) n",
+            first,
+            min(first + 19_999, many),
+        )
     return {f"u:{number}": number for number in range(1, many + 1)}
 
 
