@@ -63,7 +63,7 @@ JOB_SECONDS = 10.0
 CANARY_SECONDS = 1.0
 KEY_REFRESH_SECONDS = 1.0
 LEASE_SECONDS = 1.0
-FOLLOW_SECONDS = 1.0
+REDIS_LOOK_SECONDS = 1.0
 WARM_UP_SECONDS = 1.0
 POOL_SAMPLE_SECONDS = 5.0
 
@@ -204,15 +204,11 @@ async def open_flows(
             Periodic("read the signing keys", KEY_REFRESH_SECONDS, keys.refresh),
             Periodic("look for the canary", CANARY_SECONDS, flows.canary.look),
             Periodic("renew the lease", LEASE_SECONDS, lease.renew),
-            *([] if cache is None else [Periodic("look for the primary of Redis", FOLLOW_SECONDS, cache.follow)]),
+            *([] if cache is None else [Periodic("look for Redis", REDIS_LOOK_SECONDS, cache.look)]),
             Periodic("sample the pools", POOL_SAMPLE_SECONDS, _pool_sampler(metrics, db, marks_db, jobs_db)),
         ]
         election = Election(jobs_db, clock, metrics)
-        warm_up = None
-        if marks_cache is not None:
-            warm_up = WarmUp(jobs_db, marks_cache, publication, lease, clock, entropy, metrics)
         jobs = [
-            *([] if warm_up is None else [Periodic("fill Redis", WARM_UP_SECONDS, warm_up.run)]),
             Periodic("seal the audit log", AUDIT_SEAL_SECONDS, audit_trail.seal),
             *(
                 # Not at once: a service that dies as it starts does not begin with the jobs each time.
@@ -220,6 +216,10 @@ async def open_flows(
                 for job in jobs_of(flows)
             ),
         ]
+        if cache is not None and marks_cache is not None:
+            warm_up = WarmUp(jobs_db, marks_cache, publication, lease, clock, entropy, metrics)
+            # In this order, whatever the turn of the look above: one that has just been found again is filled at once.
+            jobs.append(Periodic("fill Redis", WARM_UP_SECONDS, partial(_in_turn, cache.look, warm_up.run)))
         for periodic in (*(refreshers if keeps_fresh else ()), *(jobs if with_jobs else ())):
             periodic.start()
             stack.push_async_callback(periodic.stop)
@@ -227,6 +227,11 @@ async def open_flows(
             audit.observe(audit.build(Event.SYS_STARTUP))
             stack.callback(lambda: audit.observe(audit.build(Event.SYS_SHUTDOWN)))
         yield flows
+
+
+async def _in_turn(*acts: Callable[[], Awaitable[None]]) -> None:
+    for act in acts:
+        await act()
 
 
 def _pool_sampler(metrics: Metrics, *databases: Database) -> Callable[[], Awaitable[None]]:

@@ -116,12 +116,20 @@ class Cache:
         is_elsewhere = isinstance(self._pool, PrimaryPool) and pipelined.address != self._pool.master_address
         return None if is_elsewhere else pipelined
 
-    async def follow(self) -> None:
-        """Leave a server that is no primary any more. For every second: Sentinels know it before that server does."""
-        if isinstance(self._pool, PrimaryPool):
-            with suppress(RedisError, OSError):  # then who asks something finds out
-                async with Patience(TIMEOUT_SECONDS):
+    async def look(self) -> None:
+        """For every second. Leave a server that is no primary any more: Sentinels know it before that server does. And
+        find out whether one that did not answer does again, so that nobody has to who waits for an answer."""
+        with suppress(RedisError, OSError):  # then who asks something finds out
+            async with Patience(TIMEOUT_SECONDS):
+                if isinstance(self._pool, PrimaryPool):
                     await self._pool.get_master_address()
+                if self._breaker.is_open:
+                    await self._ping()
+                    self._succeeded()
+
+    async def _ping(self) -> None:
+        with suppress(ResponseError):  # it answers, whatever it lets us do
+            await self.client.ping()
 
     async def close(self) -> None:
         if self._pipelined is not None:

@@ -62,9 +62,21 @@ redis.register_function('rev_put_DIGEST', guarded(function(key, args)
 end))
 redis.register_function('rev_load_DIGEST', guarded(function(key, args)
   if redis.call('HGET', key, '#') ~= '0' then return redis.error_reply('NOTCOMPLETE') end
-  for mark, generation in string.gmatch(args[3], '([^\\n]+)\\n([^\\n]+)\\n') do
-    if redis.call('HSETNX', key, mark, generation) == 0 then put(key, mark, generation) end
+  local marks, pairs, count = {}, {}, 0
+  local function write()
+    local found = redis.call('HMGET', key, unpack(marks, 1, count))
+    for i = 1, count do
+      if found[i] and tonumber(found[i]) > tonumber(pairs[2 * i]) then pairs[2 * i] = found[i] end
+    end
+    redis.call('HSET', key, unpack(pairs, 1, 2 * count))
+    count = 0
   end
+  for mark, generation in string.gmatch(args[3], '([^\\n]+)\\n([^\\n]+)\\n') do
+    count = count + 1
+    marks[count], pairs[2 * count - 1], pairs[2 * count] = mark, mark, generation
+    if count == 1000 then write() end
+  end
+  if count > 0 then write() end
   return 'OK'
 end))
 redis.register_function('rev_done_DIGEST', guarded(function(key)

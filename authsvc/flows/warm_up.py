@@ -60,26 +60,29 @@ class WarmUp:
                 return
             mode, since = await self._lease.look(self._db)
             if mode.state is CacheState.TRUSTED:
-                await self._look_after(mode, since)
+                fenced = await self._look_after(mode, since)
+                if fenced is None:
+                    return
+                mode, since = fenced, self._lease.sight(fenced)
             # One that is under way is nobody's any more: whoever began it has lost the lock.
-            elif mode.state is CacheState.WARMING or not self._publication.leaves_alone(mode, since):
+            if mode.state is CacheState.WARMING or not self._publication.leaves_alone(mode, since):
                 await self._fill(mode)
 
-    async def _look_after(self, mode: CacheMode, since: float) -> None:
+    async def _look_after(self, mode: CacheMode, since: float) -> CacheMode | None:
+        """The mode in which it was put out of use, if it had to be and by us."""
         try:
             # A question about nothing: is this still the one that was filled, and complete?
             if await self._cache.get(mode.deployment, mode.nonce, ()) is None:
-                await self._publication.fence(mode)
-                return
+                return await self._publication.fence(mode)
             recent = await revocations.list_recent_marks(self._db, self._clock.now() - SENT_AGAIN)
             for start in range(0, len(recent), PUT_AT_ONCE):
                 if not await self._cache.put(mode.deployment, mode.nonce, dict(recent[start : start + PUT_AT_ONCE])):
-                    await self._publication.fence(mode)  # it answers and takes nothing more, being full perhaps
-                    return
+                    return await self._publication.fence(mode)  # it answers and takes no more, being full perhaps
         except CacheAway:
-            return  # from here; who has to write to it and cannot puts it out of use
+            return None  # from here; who has to write to it and cannot puts it out of use
         if self._clock.boottime() - since > STEADY_SECONDS:
             await cache_mode.forget_setbacks(self._db, mode.epoch)
+        return None
 
     async def _fill(self, seen: CacheMode) -> None:
         started = self._clock.monotonic()
@@ -100,6 +103,7 @@ class WarmUp:
             took = self._clock.monotonic() - started
             self._metrics.cache_warm_up.observe(took)
             log.info("Redis holds every revocation and is trusted", epoch=mode.epoch, seconds=round(took, 3))
+            await self._lease.renew()  # here at once; the others look within a second
         else:
             await self._publication.fence(mode)
 

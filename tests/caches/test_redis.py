@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from authsvc.caches import redis
-from authsvc.caches.breaker import FAILURES, FIRST_PAUSE_SECONDS
+from authsvc.caches.breaker import FAILURES, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
 from authsvc.caches.redis import CONNECTIONS, TIMEOUT_SECONDS, Cache
 from authsvc.errors import CacheAway, ConfigurationError
 from authsvc.metrics import Metrics
@@ -189,6 +189,34 @@ async def test_when_it_is_back_one_call_finds_out_and_all_may_ask_again(asked: A
     assert await asked.get() is None
     assert not asked.is_open
     await asyncio.gather(*(asked.get() for _ in range(50)))
+
+
+async def test_a_look_finds_it_back_before_a_call_has_to(asked: Asked, line: Line) -> None:
+    """However long it was away: the pause between calls that try it grows, and a look comes every second."""
+    await line.cut()
+    await asked.fail()
+    for _ in range(5):
+        asked.clock.advance(LONGEST_PAUSE_SECONDS)
+        await asked.fail(1)
+        await asked.cache.look()
+        assert asked.is_open
+    errors = asked.errors
+    await line.restore()
+    await asked.fail(1)
+    await asked.cache.look()
+    assert not asked.is_open
+    assert await asked.get() is None
+    assert asked.errors == errors, "nobody waited for nothing"
+
+
+@pytest.mark.usefixtures("impatience")
+async def test_a_look_at_one_that_hangs_is_short_and_changes_nothing(asked: Asked, line: Line) -> None:
+    line.hold()
+    await asked.fail()
+    started = time.monotonic()
+    await asked.cache.look()
+    assert time.monotonic() - started < TIMEOUT_SECONDS * 5
+    assert asked.is_open
 
 
 async def test_an_outage_is_told_once_when_it_begins_and_once_when_it_ends(

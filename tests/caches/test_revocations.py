@@ -73,6 +73,20 @@ async def test_while_it_is_filled_it_takes_marks_and_tells_none(cache: Revocatio
     assert await cache.get(US, NONCE, ["j:1", "j:9"]) == {"j:1": 1, "j:9": 1}
 
 
+@pytest.mark.parametrize("many", [1, 999, 1000, 1001, 2000, 2500])
+async def test_a_page_of_any_length_is_loaded_whole_and_takes_back_nothing_that_came_before(
+    cache: RevocationCache, many: int
+) -> None:
+    page = {f"u:{number}": number for number in range(1, many + 1)}
+    newer = {f"u:{number}": number + 1 for number in range(1, many + 1, 7)}
+    older = {f"u:{number}": number - 1 for number in range(2, many + 1, 7)}
+    assert await cache.own(US, NONCE)
+    assert await cache.put(US, NONCE, newer | older)
+    assert await cache.load(US, NONCE, packed(page.items()))
+    assert await cache.done(US, NONCE)
+    assert await cache.get(US, NONCE, page) == page | newer
+
+
 async def test_a_nonce_owns_once_and_completes_once(cache: RevocationCache) -> None:
     """What arrives a second time, late, empties nothing and completes nothing."""
     assert await cache.own(US, NONCE)
@@ -249,7 +263,7 @@ async def test_a_user_who_may_use_no_functions_is_not_able(redis_url: str, serve
 
 
 async def test_a_user_with_the_fewest_rights_can_do_all_of_it(redis_url: str, server: Server) -> None:
-    rights = "-@all +fcall +hmget +hset +hsetnx +hget +hexists +hdel +del +unlink +scan +function|load +function|list"
+    rights = "-@all +fcall +hmget +hset +hget +hexists +hdel +del +unlink +scan +function|load +function|list"
     server.acl_setuser("worker", enabled=True, passwords=["+secret"], keys=[f"{PREFIX}*"])
     tell(server, "ACL SETUSER worker", *rights.split())
     try:

@@ -157,7 +157,7 @@ async def test_a_primary_that_is_none_any_more_is_left_at_the_next_look(sentinel
         await is_held.wait()
         await asyncio.to_thread(sentinel.fail_over)
         assert sentinel.primary() != before
-        await cache.follow()
+        await cache.look()
         may_end.set()
         await holding
         for _ in range(3):
@@ -170,5 +170,5 @@ async def test_a_primary_that_is_none_any_more_is_left_at_the_next_look(sentinel
 async def test_where_nobody_can_say_who_the_primary_is_a_look_changes_nothing(redis_url: str) -> None:
     for url in (redis_url, url_of(free_port())):
         cache = Cache(url, FakeClock(), Metrics(CollectorRegistry()))
-        await cache.follow()
+        await cache.look()
         await cache.close()

@@ -238,10 +238,8 @@ async def test_a_redis_that_lost_its_marks_is_put_out_of_use_and_filled_anew(
     ask(redis_url, command)
     assert await there.reader.find(["u:7"]) == {"u:7": 7}, "nobody is told less than PostgreSQL knows"
     assert (there.answered_by("redis"), there.answered_by("doubt"), there.answered_by("postgresql")) == (0, 1, 1)
-    await there.warm_up.run()
-    fenced = await here.mode()
-    assert (fenced.state, fenced.epoch) == (G, before.epoch + 1)
-    mode = await here.fill()
+    mode = await there.fill()
+    assert (mode.state, mode.epoch, there.fences) == (R, before.epoch + 2, 1), "and both in one run"
     assert not mode.settled, "leases of before may live"
     assert await held(here) == marks
 
