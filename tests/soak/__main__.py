@@ -50,12 +50,16 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--callers", type=int, default=8, help="how many act at once")
+    parser.add_argument("--token-seconds", type=int, default=600, help="how long an access token lives")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--json", type=Path, help="write the result here too")
     given = parser.parse_args()
     with running_stores(durable=False) as stores, tempfile.TemporaryDirectory(prefix="authsvc-soak-") as directory:
         log = Path(directory) / "log"
-        cache = {"AUTHSVC_REDIS_URL": stores.redis_url}
+        cache = {
+            "AUTHSVC_REDIS_URL": stores.redis_url,
+            "AUTHSVC_ACCESS_TOKEN_SECONDS": str(given.token_seconds),
+        }
         with serving(stores.database_url, log, "--migrate", "--workers", str(given.workers), **SETTINGS, **cache) as it:
             result = asyncio.run(_soak(it, given.seed, given.minutes * 60, given.callers))
     sys.stdout.write(_told(result) + "\n")
