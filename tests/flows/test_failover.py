@@ -52,7 +52,7 @@ async def is_filled(database_url: str, sentinel: OwnSentinel, after: int) -> boo
 async def test_what_is_revoked_before_during_and_after_a_failover_is_dead_and_redis_answers_again(
     database_url: str, servers: list[OwnServer], sentinel: OwnSentinel, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr(wiring, "FOLLOW_SECONDS", 0.05)
+    monkeypatch.setattr(wiring, "REDIS_LOOK_SECONDS", 0.05)
     url = f"redis+sentinel://127.0.0.1:{sentinel.port}/{SERVICE}"
     async with workers_at(database_url, url, url) as workers:
         owner = await workers[0].client()

@@ -282,7 +282,7 @@ async def test_the_wait_for_a_connection_is_measured(database_url: str) -> None:
     finally:
         await db.close()
     assert len(waited) == 3
-    assert max(waited) >= held > min(waited)
+    assert max(waited) > held * 0.9 > min(waited)
 
 
 async def test_a_role_that_has_all_its_connections_cannot_be_asked(database_url: str, db: Database) -> None:  # FLT-37
