@@ -1,9 +1,14 @@
-"""The nouns: frozen records. A digest here is always SHA-256 of a machine secret; the secret itself is never kept."""
+"""The nouns: frozen records. A digest here is always SHA-256 of a machine secret; the secret itself is never kept.
+
+Those that every introspection makes are msgspec's, which makes one in a tenth of the time.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+import msgspec
 
 JsonObject = dict[str, Any]
 
@@ -31,8 +36,7 @@ class IntrospectionRight(StrEnum):
     ANY = "any"
 
 
-@dataclass(frozen=True, slots=True)
-class Generations:
+class Generations(msgspec.Struct, frozen=True, gc=False):
     """The numbers a token, session or grant was minted under. It dies when one of them has since grown."""
 
     client: int
@@ -131,8 +135,7 @@ class SealedRow:
     master_key_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class AccessToken:
+class AccessToken(msgspec.Struct, frozen=True, gc=False):
     """A verified access token: signature and claims are right. Whether it is revoked is another question."""
 
     jti: str
@@ -169,8 +172,7 @@ class Limiter(StrEnum):
     INTROSPECTION = "introspection"
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(msgspec.Struct, frozen=True, gc=False):
     """What somebody may attempt, counted under a key. Times are in microseconds."""
 
     limiter: Limiter

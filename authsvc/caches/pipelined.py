@@ -126,7 +126,11 @@ class PipelinedConnection(asyncio.Protocol):
 
 def pack(*words: Word) -> bytes:
     """Words of a command."""
-    return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in [str(each).encode() for each in words]])
+    texts = [str(word) for word in words]
+    packed = "".join([f"${len(text)}\r\n{text}\r\n" for text in texts])
+    if packed.isascii():  # nearly always: then a character is a byte
+        return packed.encode()
+    return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in map(str.encode, texts)])
 
 
 def head(words: int) -> bytes:

@@ -4,6 +4,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 
 from authsvc.caches.attempts import SharedAttempts
 from authsvc.errors import CacheAway, TooManyAttempts, Unavailable
@@ -16,6 +17,9 @@ from authsvc.protocol.audit import Event
 from authsvc.protocol.limits import Limit, budget_of, whole_seconds
 
 Who = tuple[Limiter, *tuple[str, ...]]
+
+MAX_REMEMBERED = 10_000
+"""Budgets of clients: each is the same every time."""
 
 _PASSWORDS = frozenset({Limiter.LOGIN, Limiter.LOGIN_ACCOUNT, Limiter.LOGIN_ADDRESS, Limiter.PASSWORD})
 
@@ -46,6 +50,7 @@ class Limits:
         self._local = local
         self._audit = audit
         self._count = metrics.rate_limited
+        self._budget_here = lru_cache(MAX_REMEMBERED)(self._budget)
 
     # --- Passwords: the block is the attempt. Here and below TooManyAttempts is raised before anything is done.
 
@@ -107,8 +112,12 @@ class Limits:
         return _Spent(budgets, None)
 
     def _spend_here(self, limiter: Limiter, *who: str) -> None:
-        if (limit := self._allowed.get(limiter)) is not None:
-            self._check(self._local.spend([budget_of(limiter, limit, *who)]))
+        if (budget := self._budget_here(limiter, *who)) is not None:
+            self._check(self._local.spend_one(budget))
+
+    def _budget(self, limiter: Limiter, *who: str) -> Budget | None:
+        limit = self._allowed.get(limiter)
+        return None if limit is None else budget_of(limiter, limit, *who)
 
     async def _give_back(self, spent: _Spent, amounts: Sequence[int]) -> None:
         """Where it was counted, and nowhere else. If Redis has gone away since, it grows back by itself."""

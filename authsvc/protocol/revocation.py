@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import msgspec
+
 from authsvc.models import AccessToken, Client, Generations
 from authsvc.protocol.forms import Form
 
@@ -51,8 +53,7 @@ def number_expiry(now: datetime) -> datetime:
     return now + NUMBER_LIFE
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(msgspec.Struct, frozen=True, gc=False):
     """The marks that can kill one token, and the numbers it was minted under."""
 
     presences: tuple[str, ...]
@@ -61,7 +62,7 @@ class Marks:
     @property
     def all(self) -> tuple[str, ...]:
         """What has to be asked."""
-        return self.presences + tuple(mark for mark, _ in self.numbers)
+        return *self.presences, *[mark for mark, _ in self.numbers]
 
     def is_dead(self, found: Mapping[str, int]) -> bool:
         """Whether any one of the found marks kills the token. Final: a presence stays, a number only grows."""

@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.outage [MARKS]`: Redis is killed under load, stays away for a while, comes back empty.
+"""`python -m tests.benchmarks.outage [MARKS]`: Redis falls silent under load, and later is killed and comes back empty.
 
 How introspection was answered meanwhile, by two workers of `authsvc serve`; and how long after the server was back
 PostgreSQL was asked for the last time, so that every worker answers through Redis again. On stores of its own.
@@ -7,9 +7,10 @@ PostgreSQL was asked for the last time, so that every worker answers through Red
 import asyncio
 import sys
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import quantiles
 from time import perf_counter
 
 import click
@@ -26,6 +27,7 @@ from tests.stores import running_stores
 CALLERS = 8
 PAUSE_SECONDS = 0.02
 """Between two questions of a caller: what is measured is the outage, not how much the machine can do."""
+SILENT_SECONDS = 3.0
 AWAY_SECONDS = 5.0
 CALM_SECONDS = 3.0
 """When PostgreSQL was not asked for so long, Redis is back."""
@@ -35,11 +37,11 @@ LOOK_SECONDS = 0.05
 
 @dataclass
 class Seen:
-    """What callers were answered, and how long it took at most, in each phase."""
+    """What callers were answered, and how many milliseconds it took, in each phase."""
 
     phase: str = "before"
     statuses: Counter[str] = field(default_factory=Counter)
-    slowest: dict[str, float] = field(default_factory=dict)
+    took: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     is_over: bool = False
 
 
@@ -51,7 +53,7 @@ async def ask_on(service: Service, auth: tuple[str, str], token: str, seen: Seen
             answer = await http.post("/oauth2/introspect", data={"token": token})
             right = answer.status_code == 200 and answer.json()["active"] is True
             seen.statuses[f"{phase}: {'active' if right else answer.status_code}"] += 1
-            seen.slowest[phase] = max(seen.slowest.get(phase, 0.0), perf_counter() - began)
+            seen.took[phase].append(1000 * (perf_counter() - began))
             await asyncio.sleep(PAUSE_SECONDS)
 
 
@@ -84,6 +86,12 @@ async def measure(service: Service, server: OwnServer, marks: int) -> None:
         for _ in range(CALLERS):
             callers.create_task(ask_on(service, watcher, token, seen))
         await until_back(service)
+        seen.phase = "silent"
+        resume = server.freeze()
+        await asyncio.sleep(SILENT_SECONDS)
+        resume()
+        seen.phase = "heard again"
+        await until_back(service)
         seen.phase = "away"
         await asyncio.to_thread(server.kill)
         await asyncio.sleep(AWAY_SECONDS)
@@ -96,7 +104,9 @@ async def measure(service: Service, server: OwnServer, marks: int) -> None:
     click.echo(f"{marks} marks: PostgreSQL was asked for the last time {last - back:.2f} s after Redis was back")
     for what, count in sorted(seen.statuses.items()):
         click.echo(f"{count:8} {what}")
-    click.echo("slowest: " + ", ".join(f"{phase} {1000 * took:.0f} ms" for phase, took in seen.slowest.items()))
+    for phase, took in seen.took.items():
+        cuts = quantiles(took, n=100)
+        click.echo(f"{phase}: p50 {cuts[49]:.1f} ms, p99 {cuts[98]:.1f} ms, longest {max(took):.1f} ms")
     filled = [line for line in service.log_lines() if line["message"].startswith("Redis holds every revocation")]
     click.echo(f"warm-ups took {[line['seconds'] for line in filled]} s")
 

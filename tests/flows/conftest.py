@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from authsvc import wiring
+from authsvc.adapters.hasher import Hasher
 from authsvc.embedded import Stores
 from tests.caches.filled import be_patient
 from tests.flows.nodes import Node, nodes_on
@@ -57,6 +58,20 @@ async def worker(database_url: str) -> AsyncIterator[Worker]:
     """A worker that is alone."""
     async with worker_on(cheap(database_url)) as worker:
         yield worker
+
+
+@pytest.fixture
+def hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The stored hashes that passwords were held against."""
+    seen: list[str] = []
+    matches = Hasher._matches
+
+    def watched(self: Hasher, stored: str, password: bytes) -> bool:
+        seen.append(stored)
+        return matches(self, stored, password)
+
+    monkeypatch.setattr(Hasher, "_matches", watched)
+    return seen
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from authsvc.adapters.hasher import Hasher
 from authsvc.caches import redis
 from authsvc.caches.redis import TIMEOUT_SECONDS
 from authsvc.errors import (
@@ -36,20 +35,6 @@ LIMITED = {"login_attempts": 10}
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine is no outage: what is not about the timeout has a long one."""
     monkeypatch.setattr(redis, "TIMEOUT_SECONDS", 30)
-
-
-@pytest.fixture
-def hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The stored hashes that passwords were held against."""
-    seen: list[str] = []
-    matches = Hasher._matches
-
-    def watched(self: Hasher, stored: str, password: bytes) -> bool:
-        seen.append(stored)
-        return matches(self, stored, password)
-
-    monkeypatch.setattr(Hasher, "_matches", watched)
-    return seen
 
 
 @pytest.fixture(params=["redis", "alone"])

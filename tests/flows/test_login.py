@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from authsvc.adapters.hasher import Hasher
 from authsvc.errors import InvalidClient, InvalidCredentials, InvalidScope, InvalidValue, Unavailable
 from tests.flows.workers import (
     EMAIL,
@@ -22,21 +21,6 @@ from tests.flows.workers import (
 )
 from tests.house_of import PASSWORD
 from tests.tables.line import line_to
-
-
-@pytest.fixture
-def hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The stored hashes that passwords were held against."""
-    seen: list[str] = []
-    matches = Hasher._matches
-
-    def watched(self: Hasher, stored: str, password: bytes) -> bool:
-        seen.append(stored)
-        return matches(self, stored, password)
-
-    monkeypatch.setattr(Hasher, "_matches", watched)
-    return seen
-
 
 Prepare = Callable[[Worker], Awaitable[Any]]
 

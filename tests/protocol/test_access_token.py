@@ -1,12 +1,12 @@
 """Access tokens as claims: what is written comes back, and nothing else is read."""
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from authsvc.models import AccessToken, Generations, JsonObject
 from authsvc.protocol import keys
