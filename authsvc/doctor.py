@@ -209,6 +209,8 @@ def judge_redis(server: CacheServer) -> Check:
         return _warn("redis", f"{what}: {OLDEST_REDIS} or later, or Valkey, is needed")
     if server.is_replica:
         return _warn("redis", f"{what} is a replica: AUTHSVC_REDIS_URL must lead to the primary")
+    if server.is_of_cluster:
+        return _warn("redis", f"{what} is part of a cluster, where nothing stays together: use a server outside of it")
     if not server.has_functions:
         return _warn("redis", f"{what} denies functions to this user: allow @scripting, or do without this cache")
     if server.eviction not in (None, "noeviction"):

@@ -35,7 +35,13 @@ PRIMARY = DatabaseServer(
     version=180_006, is_standby=False, is_read_only=False, fsync=True, synchronous_commit="on", now=NOW
 )
 VALKEY = CacheServer(
-    name="valkey", version="9.1.0", is_replica=False, has_functions=True, eviction="noeviction", unix=0.0
+    name="valkey",
+    version="9.1.0",
+    is_replica=False,
+    is_of_cluster=False,
+    has_functions=True,
+    eviction="noeviction",
+    unix=0.0,
 )
 
 
@@ -64,6 +70,7 @@ def test_postgresql(server: DatabaseServer, status: Verdict, words: str) -> None
         (replace(VALKEY, eviction=None), OK, "valkey"),
         (replace(VALKEY, name="redis", version="6.2.14"), WARN, "7 or later"),
         (replace(VALKEY, is_replica=True), WARN, "primary"),
+        (replace(VALKEY, is_of_cluster=True), WARN, "cluster"),
         (replace(VALKEY, has_functions=False), WARN, "functions"),
         (replace(VALKEY, eviction="allkeys-lru"), WARN, "noeviction"),
     ],

@@ -105,6 +105,8 @@ class RevocationCache:
         self._cache = cache
         self._asks_as = ("", "", b"")
         """Deployment, nonce, and how every question under these two begins."""
+        self.refusal: str | None = None
+        """What kind of error the server last refused something with, but for questions: it says nothing of theirs."""
 
     async def get(self, deployment: str, nonce: str, marks: Collection[str]) -> Mapping[str, int] | None:
         """Those of the marks that are set. None: this Redis is not the one that was filled, or does not hold all."""
@@ -126,6 +128,7 @@ class RevocationCache:
     async def own(self, deployment: str, nonce: str) -> bool:
         """Become the owner, with a hash that holds nothing yet. Whether it is confirmed."""
         await self._install()
+        self.refusal = None  # that the library is there already is none
         return await self._call("rev_warm", "rev_own", deployment, nonce) is not None
 
     async def load(self, deployment: str, nonce: str, text: str) -> bool:
@@ -182,7 +185,8 @@ class RevocationCache:
         async def ask() -> Any:
             try:
                 return await self._cache.client.execute_command(*command)  # type: ignore[no-untyped-call]
-            except ResponseError:
+            except ResponseError as error:
+                self.refusal = type(error).__name__
                 return None
 
         return await self._cache.call(op, ask, seconds=seconds)

@@ -15,6 +15,7 @@ class CacheServer:
     name: str
     version: str
     is_replica: bool
+    is_of_cluster: bool
     has_functions: bool
     """It knows them, and this user may load them."""
     eviction: str | None
@@ -34,12 +35,13 @@ async def describe_server(url: str, *, seconds: float) -> CacheServer:
         raise CacheAway from error
     try:
         async with asyncio.timeout(seconds):
-            told = await client.info("server", "replication")
+            told = await client.info("server", "replication", "cluster")
             seconds, microseconds = await client.time()
             return CacheServer(
                 name=str(told.get("server_name", "redis")),
                 version=str(told.get("valkey_version", told["redis_version"])),
                 is_replica=told.get("role") != "master",
+                is_of_cluster=bool(told.get("cluster_enabled")),
                 has_functions=await _has_functions(client),
                 eviction=await _eviction(client),
                 unix=seconds + microseconds / 1_000_000,

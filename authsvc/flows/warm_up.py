@@ -48,6 +48,7 @@ class WarmUp:
         self._entropy = entropy
         self._metrics = metrics
         self._was_able = True
+        self._failed_with: str | None = None
 
     async def run(self) -> None:
         """Look whether Redis is what the mode says, and do what there is to do.
@@ -104,12 +105,21 @@ class WarmUp:
             self._metrics.cache_warm_up.observe(took)
             log.info("Redis holds every revocation and is trusted", epoch=mode.epoch, seconds=round(took, 3))
             await self._lease.renew()  # here at once; the others look within a second
+            self._failed_with = None
         else:
+            self._say(self._cache.refusal)
             await self._publication.fence(mode)
+
+    def _say(self, cause: str | None) -> None:
+        """Once: it is tried again and again."""
+        if cause != self._failed_with:
+            log.warning("Redis cannot be filled: PostgreSQL answers alone", cause=cause)
+        self._failed_with = cause
 
     async def _load(self, mode: CacheMode) -> bool:
         """Whether it is confirmed that Redis holds every mark. Any doubt ends this warm-up: nothing is sent twice."""
         deployment, nonce = mode.deployment, mode.nonce
+        self._cache.refusal = None
         try:
             # First of all: a Redis that is full of what earlier ones left would refuse every new one.
             await self._cache.sweep(deployment, nonce)

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from authsvc.caches.revocations import PREFIX, RevocationCache
+from authsvc.caches.server import describe_server
 from authsvc.errors import CacheAway
-from authsvc.flows import warm_up
+from authsvc.flows import publication, warm_up
 from authsvc.flows.publication import back_off
+from tests.caches.own_server import own_servers
 from tests.flows.nodes import G, Node, R, ask, held, node_on, set_many
 from tests.house_of import FakeClock
 from tests.tables.line import redis_line_to
@@ -242,6 +244,26 @@ async def test_a_redis_that_lost_its_marks_is_put_out_of_use_and_filled_anew(
     assert (mode.state, mode.epoch, there.fences) == (R, before.epoch + 2, 1), "and both in one run"
     assert not mode.settled, "leases of before may live"
     assert await held(here) == marks
+
+
+async def test_a_cluster_cannot_be_filled_which_is_said_once_and_postgresql_answers(
+    database_url: str, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No slot is this server's, nor any key."""
+    caplog.set_level("WARNING")
+    with own_servers(1, "--cluster-enabled", "yes") as (server,):
+        assert (await describe_server(server.url, seconds=30)).is_of_cluster
+        async with node_on(database_url, server.url, clock) as node:
+            marks = await set_many(node, 10)
+            for _ in range(3):
+                await node.warm_up.run()
+                await node.lease.renew()
+                assert (await node.mode()).state is G
+                assert await node.reader.find([*marks, "j:1"]) == marks
+                clock.advance(publication.LONGEST_BACK_OFF_SECONDS)
+            assert (node.answered_by("redis"), node.answered_by("postgresql")) == (0, 3)
+    said = [each for each in caplog.records if each.name == "authsvc.flows.warm_up"]
+    assert [each.getMessage() for each in said] == ["Redis cannot be filled: PostgreSQL answers alone"]
 
 
 async def test_what_was_committed_lately_is_told_to_redis_again(node: Node, clock: FakeClock) -> None:
