@@ -241,7 +241,7 @@ async def _comes_back(worker: Worker, who: Caller, token: str) -> bool:
 async def test_a_stall_leaves_no_queue_behind(database_url: str) -> None:
     """FLT-35, FLT-36: thousands ask while the store hangs. Each is answered in about two timeouts, and who comes
     afterwards finds no backlog."""
-    async with two_ways(database_url, database_timeout_ms=200) as (here, there, line):
+    async with two_ways(database_url, database_timeout_ms=600) as (here, there, line):
         owner = await there.client()
         token = await there.mint(owner)
         assert await here.is_active(owner, token)
@@ -249,12 +249,12 @@ async def test_a_stall_leaves_no_queue_behind(database_url: str) -> None:
         started = perf_counter()
         outcomes = await asyncio.gather(*(here.is_active(owner, token) for _ in range(4000)), return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {Unavailable}
-        assert perf_counter() - started < 2.5
+        assert perf_counter() - started < 3.5
         line.resume()
         assert await _comes_back(here, owner, token)
         started = perf_counter()
         assert await asyncio.gather(*(here.is_active(owner, token) for _ in range(500))) == [True] * 500
-        assert perf_counter() - started < 1
+        assert perf_counter() - started < 1.2
 
 
 async def test_introspection_is_not_held_up_by_who_holds_every_other_connection(database_url: str) -> None:  # ATK-107
