@@ -19,7 +19,7 @@ from authsvc.protocol.limits import Limit, budget_of, whole_seconds
 Who = tuple[Limiter, *tuple[str, ...]]
 
 MAX_REMEMBERED = 10_000
-"""Budgets of clients: each is the same every time."""
+"""Budgets of clients that there are: each is the same every time."""
 
 _PASSWORDS = frozenset({Limiter.LOGIN, Limiter.LOGIN_ACCOUNT, Limiter.LOGIN_ADDRESS, Limiter.PASSWORD})
 
@@ -50,7 +50,7 @@ class Limits:
         self._local = local
         self._audit = audit
         self._count = metrics.rate_limited
-        self._budget_here = lru_cache(MAX_REMEMBERED)(self._budget)
+        self._client_budget = lru_cache(MAX_REMEMBERED)(self._budget)
 
     # --- Passwords: the block is the attempt. Here and below TooManyAttempts is raised before anything is done.
 
@@ -98,7 +98,8 @@ class Limits:
 
     def failed_authentication(self, client_id: str, address: Address | None) -> None:
         """Somebody was not the client they said they were (GEN-10)."""
-        self._spend_here(Limiter.CLIENT_AUTHENTICATION, client_id, prefix_of(address))
+        # Not remembered: names that strangers make up would drive out those of clients.
+        self._spend_local(self._budget(Limiter.CLIENT_AUTHENTICATION, client_id, prefix_of(address)))
 
     # --- How it is counted
 
@@ -112,7 +113,10 @@ class Limits:
         return _Spent(budgets, None)
 
     def _spend_here(self, limiter: Limiter, *who: str) -> None:
-        if (budget := self._budget_here(limiter, *who)) is not None:
+        self._spend_local(self._client_budget(limiter, *who))
+
+    def _spend_local(self, budget: Budget | None) -> None:
+        if budget is not None:
             self._check(self._local.spend_one(budget))
 
     def _budget(self, limiter: Limiter, *who: str) -> Budget | None:

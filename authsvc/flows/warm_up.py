@@ -107,12 +107,12 @@ class WarmUp:
             await self._lease.renew()  # here at once; the others look within a second
             self._failed_with = None
         else:
-            self._say(self._cache.refusal)
+            self._say_why(self._cache.refusal)
             await self._publication.fence(mode)
 
-    def _say(self, cause: str | None) -> None:
-        """Once: it is tried again and again."""
-        if cause != self._failed_with:
+    def _say_why(self, cause: str | None) -> None:
+        """If it was refused; once, for it is tried again and again."""
+        if cause is not None and cause != self._failed_with:
             log.warning("Redis cannot be filled: PostgreSQL answers alone", cause=cause)
         self._failed_with = cause
 
