@@ -182,10 +182,16 @@ class Database:
         The commit is durable before the block is left (C2), whatever the server's default says: also on the standbys
         that it is to wait for, even if somebody cancels the wait.
         """
-        async with self._connection() as connection, _heeded(connection) as warnings, connection.transaction():
-            await connection.execute("SET LOCAL synchronous_commit = on")
-            yield Transaction(connection)
+        async with self._connection() as connection, _heeded(connection) as warnings:
+            try:
+                await connection.execute("BEGIN; SET LOCAL synchronous_commit = on")  # one trip; the driver makes two
+                yield Transaction(connection)
+            except BaseException:
+                await connection.execute("ROLLBACK")
+                raise
             warnings.clear()  # what counts is what is said of the commit
+            if await connection.execute("COMMIT") != "COMMIT":
+                raise RuntimeError("the block went on after one of its queries had failed: nothing was committed")
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
@@ -93,6 +94,16 @@ async def test_a_transaction_rolls_back_when_a_query_in_it_fails(db: Database) -
         async with db.transaction() as tx:
             await insert_pair(tx)
             await tx.fetchval("SELECT 1/0")
+    assert await db.fetchval("SELECT count(*) FROM auth.users") == 0
+    await check_works(db)
+
+
+async def test_a_transaction_that_hides_a_failed_query_is_not_said_to_be_committed(db: Database) -> None:
+    with pytest.raises(RuntimeError, match="nothing was committed"):
+        async with db.transaction() as tx:
+            await insert_pair(tx)
+            with suppress(asyncpg.DivisionByZeroError):
+                await tx.fetchval("SELECT 1/0")
     assert await db.fetchval("SELECT count(*) FROM auth.users") == 0
     await check_works(db)
 
