@@ -19,7 +19,8 @@ NAME = "fill_redis"
 PAGE = 10_000
 STEADY_SECONDS = 60
 """When it has held for so long, earlier setbacks are forgotten."""
-PUT_AT_ONCE = 1_000
+PUT_AT_ONCE = 250
+"""A revoke waits behind it, here and in Redis."""
 SENT_AGAIN = timedelta(seconds=30)
 """What was committed since then is sent once more: who committed it may have died before it was written."""
 
@@ -49,6 +50,9 @@ class WarmUp:
         self._metrics = metrics
         self._was_able = True
         self._failed_with: str | None = None
+        self._sent: dict[str, int] = {}
+        """What was committed lately and is confirmed to stand in Redis, under the nonce `_sent_under`."""
+        self._sent_under = ""
 
     async def run(self) -> None:
         """Look whether Redis is what the mode says, and do what there is to do.
@@ -75,15 +79,24 @@ class WarmUp:
             # A question about nothing: is this still the one that was filled, and complete?
             if await self._cache.get(mode.deployment, mode.nonce, ()) is None:
                 return await self._publication.fence(mode)
-            recent = await revocations.list_recent_marks(self._db, self._clock.now() - SENT_AGAIN)
-            for start in range(0, len(recent), PUT_AT_ONCE):
-                if not await self._cache.put(mode.deployment, mode.nonce, dict(recent[start : start + PUT_AT_ONCE])):
-                    return await self._publication.fence(mode)  # it answers and takes no more, being full perhaps
+            if not await self._send_again(mode):
+                return await self._publication.fence(mode)  # it answers and takes no more, being full perhaps
         except CacheAway:
             return None  # from here; who has to write to it and cannot puts it out of use
         if self._clock.boottime() - since > STEADY_SECONDS:
             await cache_mode.forget_setbacks(self._db, mode.epoch)
         return None
+
+    async def _send_again(self, mode: CacheMode) -> bool:
+        """Whether Redis holds what was committed lately. Each mark is sent once: it stays as long as the nonce does."""
+        recent = dict(await revocations.list_recent_marks(self._db, self._clock.now() - SENT_AGAIN))
+        sent = self._sent if self._sent_under == mode.nonce else {}
+        missing = [(mark, number) for mark, number in recent.items() if sent.get(mark) != number]
+        for start in range(0, len(missing), PUT_AT_ONCE):
+            if not await self._cache.put(mode.deployment, mode.nonce, dict(missing[start : start + PUT_AT_ONCE])):
+                return False
+        self._sent, self._sent_under = recent, mode.nonce
+        return True
 
     async def _fill(self, seen: CacheMode) -> None:
         started = self._clock.monotonic()

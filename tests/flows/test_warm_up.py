@@ -277,6 +277,42 @@ async def test_what_was_committed_lately_is_told_to_redis_again(node: Node, cloc
     assert await held(node) == {"j:1": 1, "u:1": 100}
 
 
+async def test_what_redis_is_known_to_hold_is_not_told_again_unless_it_grows(node: Node, redis_url: str) -> None:
+    await node.fill()
+    for number in range(3):
+        await node.commit(f"j:{number}")
+    told = [await _told(node, redis_url) for _ in range(3)]
+    await node.commit("u:1", 100)
+    told += [await _told(node, redis_url) for _ in range(2)]
+    await node.commit("u:1", 101)
+    told += [await _told(node, redis_url) for _ in range(2)]
+    assert told == [3, 0, 0, 1, 0, 1, 0]
+    assert await held(node) == {"j:0": 1, "j:1": 1, "j:2": 1, "u:1": 101}
+
+
+async def test_nothing_counts_as_told_under_the_nonce_of_the_next_warm_up(
+    node: Node, clock: FakeClock, redis_url: str
+) -> None:
+    await node.fill()
+    await node.commit("j:1")
+    assert [await _told(node, redis_url) for _ in range(2)] == [1, 0]
+    assert await node.publication.fence(await node.mode()) is not None
+    clock.advance(publication.back_off(1).total_seconds())
+    await node.fill()
+    assert [await _told(node, redis_url) for _ in range(2)] == [1, 0]
+
+
+async def _told(node: Node, redis_url: str) -> int:
+    """How many marks Redis is told of in one look after it: it looks at the number that it has for each."""
+
+    def looks() -> int:
+        return int(ask(redis_url, "INFO", "commandstats").get("cmdstat_hget", {"calls": 0})["calls"])
+
+    before = looks()
+    await node.warm_up.run()
+    return looks() - before
+
+
 async def test_a_crowd_of_late_marks_is_told_in_portions(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warm_up, "PUT_AT_ONCE", 7)
     await node.fill()
