@@ -220,8 +220,9 @@ async def open_flows(
             warm_up = WarmUp(jobs_db, marks_cache, publication, lease, clock, entropy, metrics)
             # In this order, whatever the turn of the look above: one that has just been found again is filled at once.
             jobs.append(Periodic("fill Redis", WARM_UP_SECONDS, partial(_in_turn, cache.look, warm_up.run)))
-        for periodic in (*(refreshers if keeps_fresh else ()), *(jobs if with_jobs else ())):
-            periodic.start()
+        periodics = [*(refreshers if keeps_fresh else ()), *(jobs if with_jobs else ())]
+        for place, periodic in enumerate(periodics):
+            periodic.start(later=place / len(periodics))
             stack.push_async_callback(periodic.stop)
         if keeps_fresh:
             audit.observe(audit.build(Event.SYS_STARTUP))

@@ -13,6 +13,7 @@ from authsvc import migrate as migrations
 from authsvc import wiring
 from authsvc.embedded import Embedded, Stores
 from authsvc.errors import ConfigurationError, Unavailable
+from authsvc.jobs import runner
 from authsvc.jobs.runner import Periodic
 from authsvc.migrate import migrate, shipped
 from authsvc.protocol.keys import format_master_key
@@ -375,3 +376,25 @@ async def test_a_job_waits_as_long_as_it_is_told_to_before_its_first_run(first: 
         await asyncio.sleep(0)
     await job.stop()
     assert runs == expected
+
+
+async def test_a_job_falls_behind_those_that_begin_with_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    is_over = asyncio.Event()
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 4:
+            is_over.set()
+            await asyncio.Event().wait()
+
+    async def act() -> None:
+        pass
+
+    monkeypatch.setattr(runner, "pause", pause)
+    job = Periodic("a job", 8, act)
+    job.start(later=0.25)
+    async with asyncio.timeout(5):
+        await is_over.wait()
+    await job.stop()
+    assert pauses == [0, 10, 8, 8]

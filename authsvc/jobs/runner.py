@@ -1,6 +1,7 @@
 """A supervised loop: runs an act again and again, and never ends because one run failed."""
 
 import asyncio
+from asyncio import sleep as pause
 from collections.abc import Awaitable, Callable
 
 from authsvc.errors import Unavailable
@@ -21,9 +22,11 @@ class Periodic:
         self._was_failing = False
         self._is_stopping = False
 
-    def start(self) -> None:
+    def start(self, *, later: float = 0.0) -> None:
+        """`later` is a part of its period by which it falls behind once, after the first run: those that begin at the
+        same moment do not go on together, and what comes in between waits for one of them at most."""
         self._is_stopping = False
-        self._task = asyncio.create_task(self._run(), name=self._name)
+        self._task = asyncio.create_task(self._run(later), name=self._name)
 
     async def stop(self) -> None:
         self._is_stopping = True
@@ -31,13 +34,15 @@ class Periodic:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _run(self) -> None:
-        await asyncio.sleep(self._first)
+    async def _run(self, later: float) -> None:
+        await pause(self._first)
+        seconds = self._seconds * (1 + later)
         while True:
             await self._run_once()
             if self._is_stopping:  # a query that is cancelled may end in an error of its own
                 return
-            await asyncio.sleep(self._seconds)
+            await pause(seconds)
+            seconds = self._seconds
 
     async def _run_once(self) -> None:
         try:
