@@ -15,10 +15,10 @@ from authsvc.metrics import Metrics
 from authsvc.protocol.discovery import build_metadata
 from authsvc.settings import Settings, load
 from authsvc.web.cors import Sites
-from authsvc.web.middleware import Observed
+from authsvc.web.middleware import Observed, Observer
 from authsvc.web.openapi import build_openapi
 from authsvc.web.request import State
-from authsvc.web.routes import build_router
+from authsvc.web.routes import build_router, build_takers
 from authsvc.wiring import REAL, Outside, open_flows
 
 
@@ -31,11 +31,14 @@ def create_app(settings: Settings | None = None, outside: Outside = REAL, *, wit
     if settings is None:
         settings = _read()
     metrics = Metrics(CollectorRegistry())
+    issuer = urlsplit(settings.issuer)
+    observer = Observer(metrics, outside.entropy, is_https=issuer.scheme == "https")
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[State]:
         async with open_flows(settings, metrics, outside, with_jobs=with_jobs) as flows:
             yield {
+                "at_once": build_takers(issuer.path, flows, observer),
                 "flows": flows,
                 "documents": {
                     "metadata": msgspec.json.encode(build_metadata(settings.issuer)),
@@ -45,11 +48,10 @@ def create_app(settings: Settings | None = None, outside: Outside = REAL, *, wit
                 "trusted_proxies": settings.trusted_proxies,
             }
 
-    issuer = urlsplit(settings.issuer)
     own_site = f"{issuer.scheme}://{issuer.netloc}".lower()
     sites = Sites(own_site, settings.cors_origins, metrics.foreign_origin_requests.inc)
     router = build_router(issuer.path, lifespan, sites)
-    return Observed(router, metrics, outside.entropy, is_https=issuer.scheme == "https")
+    return Observed(router, observer)
 
 
 def create_app_without_jobs() -> Observed:

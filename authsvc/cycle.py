@@ -8,7 +8,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from authsvc.web.responses import LINES, Headers
+from authsvc.web.responses import LINES, Headers, render
 
 EXTENSIONS: dict[str, dict[object, object]] = {LINES: {}}
 """What is understood here beyond plain ASGI."""
@@ -50,19 +50,20 @@ class Cycle(RequestResponseCycle):
 
     def _answer(self, start: Any, body: bytes) -> None:
         headers = start["headers"]
-        varying = _render(headers)
+        varying = render(headers)
         # Names are the code's own; a value may come from outside, and must stay on its line.
         if varying.count(b"\r") != len(headers) or varying.count(b"\n") != len(headers) or b"\0" in varying:
             raise RuntimeError("a header does not stay on its line")
+        self.write(start["status"], start.get("lines", b"") + varying, b"" if self.scope["method"] == "HEAD" else body)
+
+    def write(self, status: int, lines: bytes, body: bytes) -> None:
+        """The whole answer. `lines` are its headers, rendered: the length of the body is among them."""
+        if self.disconnected:
+            return
         self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
         end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
-        if self.scope["method"] == "HEAD":
-            body = b""
-        lines = start.get("lines", b"")
-        self.transport.write(
-            b"".join((STATUS_LINE[start["status"]], _render_default(self.default_headers), lines, varying, end, body))
-        )
+        self.transport.write(b"".join((STATUS_LINE[status], _render_default(self.default_headers), lines, end, body)))
         self.message_event.set()
         if not self.keep_alive:
             self.transport.close()
@@ -77,10 +78,6 @@ def _without_lines(start: Any) -> Any:
     return {"type": start["type"], "status": start["status"], "headers": [*parsed, *start["headers"]]}
 
 
-def _render(headers: Headers) -> bytes:
-    return b"".join([b"%b: %b\r\n" % header for header in headers])
-
-
 class _Default:
     """uvicorn makes a new list of them each second, for the date."""
 
@@ -90,5 +87,5 @@ class _Default:
 
 def _render_default(headers: Headers) -> bytes:
     if _Default.headers is not headers:
-        _Default.headers, _Default.rendered = headers, _render(headers)
+        _Default.headers, _Default.rendered = headers, render(headers)
     return _Default.rendered

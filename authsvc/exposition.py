@@ -4,11 +4,12 @@ With `PROMETHEUS_MULTIPROC_DIR` set before the library is imported, each process
 `exposition` adds them up. Such a process is spawned, never forked.
 """
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, values
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -42,6 +43,23 @@ class _SharedValue:
 
     def get(self) -> float:
         return float(self._cells[self._at])
+
+
+def adder(child: Counter | Gauge) -> Callable[[float], None]:
+    """What adds to this one. The library looks first whether it has labels, each time."""
+    add: Callable[[float], None] = child._value.inc
+    return add
+
+
+def observer(child: Histogram) -> Callable[[float], None]:
+    """What has this one observe a value."""
+    bounds, add_sum, adders = child._upper_bounds, child._sum.inc, [bucket.inc for bucket in child._buckets]
+
+    def observe(value: float) -> None:
+        add_sum(value)
+        adders[bisect_left(bounds, value)](1)
+
+    return observe
 
 
 def share_cheaply() -> None:

@@ -101,6 +101,11 @@ class GuardedProtocol(HttpToolsProtocol):
             else:  # nobody has asked anything
                 self.transport.close()
 
+    @property
+    def is_in_head(self) -> bool:
+        """Whether a request is being read of which no body has come yet."""
+        return self._phase == _HEAD
+
     # --- Reading
 
     def data_received(self, data: bytes) -> None:
@@ -294,11 +299,6 @@ class GuardedProtocol(HttpToolsProtocol):
         return b"".join([STATUS_LINE[status], *headers, more, b"content-length: 0\r\nconnection: close\r\n\r\n"])
 
 
-def guarded(guard: Guard) -> type[GuardedProtocol]:
+def guarded(guard: Guard, protocol: type[GuardedProtocol] = GuardedProtocol) -> type[GuardedProtocol]:
     """What uvicorn is to be given as `http`. For one server."""
-
-    class Guarded(GuardedProtocol):
-        pass
-
-    Guarded.guard = guard
-    return Guarded
+    return type("Guarded", (protocol,), {"guard": guard})

@@ -6,7 +6,7 @@ from outside, `_OTHER`. What is known beforehand exists at 0 from the start (PRO
 How several processes share one set of numbers stands in `exposition.py`.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -14,7 +14,7 @@ from itertools import product
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from authsvc import __version__
-from authsvc.exposition import share_cheaply
+from authsvc.exposition import adder, observer, share_cheaply
 from authsvc.models import CacheState, GrantType, Limiter
 
 OTHER = "_OTHER"
@@ -81,8 +81,9 @@ class Metrics:
             ["method", "route", "code"],
             buckets=_REQUEST_BUCKETS,
         )
-        self._requests: dict[tuple[str, str, int], Histogram] = {}
+        self._requests: dict[tuple[str, str, int], Callable[[float], None]] = {}
         self.requests_in_progress = gauge("authsvc_http_requests_in_progress", "Requests begun and not yet answered.")
+        self.add_in_progress = adder(self.requests_in_progress)
 
         self.foreign_origin_requests = counter(
             "authsvc_foreign_origin_requests",
@@ -97,11 +98,13 @@ class Metrics:
         self._token_requests = _by_pair(token_requests, GRANTS, TOKEN_OUTCOMES)
         introspections = counter("authsvc_introspections", "Introspections answered.", ["outcome"])
         self.introspections = _by_value(introspections, INTROSPECTION_OUTCOMES)
+        self.introspected = {outcome: adder(child) for outcome, child in self.introspections.items()}
         self.introspection_batch_size = histogram(
             "authsvc_introspection_batch_size",
             "Introspections answered by one question to the store.",
             buckets=_BATCH_BUCKETS,
         )
+        self.observe_batch = observer(self.introspection_batch_size)
         revocations = counter("authsvc_revocations", "Revocations committed, by what was revoked.", ["kind"])
         self.revocations = _by_value(revocations, REVOCATION_KINDS)
 
@@ -215,17 +218,17 @@ class Metrics:
     def request(self, method: str, route: str, code: int, seconds: float) -> None:
         """Count one HTTP request. `route` is the template that it matched, or `unmatched`: never the path."""
         try:
-            child = self._requests[method, route, code]
+            observe = self._requests[method, route, code]
         except KeyError:
-            child = self._request_child(method, route, code)
-        child.observe(seconds)
+            observe = self._request_observer(method, route, code)
+        observe(seconds)
 
-    def _request_child(self, method: str, route: str, code: int) -> Histogram:
+    def _request_observer(self, method: str, route: str, code: int) -> Callable[[float], None]:
         key = (method if method in METHODS else OTHER, route, code)
-        child = self._requests.get(key)
-        if child is None:
-            child = self._requests[key] = self._request_duration.labels(*key)
-        return child
+        observe = self._requests.get(key)
+        if observe is None:
+            observe = self._requests[key] = observer(self._request_duration.labels(*key))
+        return observe
 
     def token_request(self, grant: str, outcome: str) -> None:
         """Count one token request. `grant` is what the client sent; `outcome` is `issued` or the error code."""

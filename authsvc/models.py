@@ -157,6 +157,8 @@ class AccessToken(msgspec.Struct, frozen=True, gc=False):
 class Limiter(StrEnum):
     """What is counted, and of whom."""
 
+    __hash__ = str.__hash__  # that of Enum is written in Python, and three of them are a microsecond
+
     LOGIN = "login"
     """Of one account, by one address."""
     LOGIN_ACCOUNT = "login_account"

@@ -125,7 +125,7 @@ async def open_flows(
             reader.find,
             in_flight=settings.introspection_pool,
             timeout=timeout,
-            observe=metrics.introspection_batch_size.observe,
+            observe=metrics.observe_batch,
         )
         stack.push_async_callback(coalescer.close)
         audit = Audit(db, clock, metrics)

@@ -23,6 +23,7 @@ from authsvc.clock import SystemClock
 from authsvc.guard import GuardedProtocol, guarded
 from authsvc.logs import uvicorn_config
 from authsvc.metrics import ConnectionMetrics
+from authsvc.offering import OfferingProtocol
 from authsvc.settings import Settings
 from authsvc.tls import Entrance, find_context
 
@@ -109,7 +110,7 @@ def run(
         app,
         factory=True,
         loop="uvloop",
-        http=guarded(guard),
+        http=guarded(guard, OfferingProtocol),
         ws="none",
         lifespan="on",
         log_config=uvicorn_config(settings.log_level),

@@ -1,5 +1,6 @@
 """A whole service for one test: the flows, and the application on top of them, on a database of its own."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import httpx2
 from prometheus_client import CollectorRegistry
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from authsvc.app import create_app
 from authsvc.entropy import SystemEntropy
@@ -19,6 +20,7 @@ from authsvc.metrics import Metrics
 from authsvc.models import Client, GrantType
 from authsvc.protocol.clients import ClientRegistration
 from authsvc.settings import Settings
+from authsvc.web.at_once import STATE
 from authsvc.wiring import Outside, open_flows
 
 ISSUER = "http://127.0.0.1:8000"
@@ -81,6 +83,7 @@ class House:
     http: httpx2.AsyncClient
     clock: FakeClock
     settings: Settings
+    metrics: Metrics
     credentials: dict[str, str] = field(default_factory=dict)
     """The secrets of the clients made here, by client_id."""
 
@@ -132,22 +135,59 @@ class House:
 
 
 @asynccontextmanager
-async def house_on(settings: Settings, clock: FakeClock | None = None) -> AsyncIterator[House]:
-    """One worker with its application, as a server would run it."""
+async def house_on(settings: Settings, clock: FakeClock | None = None, *, offers: bool = True) -> AsyncIterator[House]:
+    """One worker with its application, as a server would run it: one that offers requests before it begins a task for
+    them, or one that does not."""
     clock = clock or FakeClock()
     app = create_app(settings, Outside(clock, SystemEntropy()))
     async with app.lifespan(app) as state:
         assert state is not None
-        transport = httpx2.ASGITransport(_with_state(app, state))
+        transport = httpx2.ASGITransport(_with_state(app, state if offers else {**state, STATE: {}}))
         async with httpx2.AsyncClient(transport=transport, base_url=settings.issuer) as http:
-            yield House(state["flows"], http, clock, settings)
+            yield House(state["flows"], http, clock, settings, app.metrics)
 
 
 def _with_state(app: ASGIApp, state: Mapping[str, Any]) -> ASGIApp:
     async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
-        await app({**scope, "state": dict(state)}, receive, send)
+        scope = {**scope, "state": dict(state)}
+        taker = state[STATE].get(scope["raw_path"])
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        if taker is None or scope["method"] != taker.method or not (length.isdigit() and len(length) < 5):
+            await app(scope, receive, send)
+            return
+        message = await receive()
+        whole = _Whole(scope, bytearray(message["body"]))
+        if not message["more_body"] and taker(whole):
+            await whole.tell(send)
+            return
+        messages = iter((message,))
+
+        async def receive_again() -> Message:
+            return next(messages, None) or await receive()
+
+        await app(scope, receive_again, send)
 
     return with_state
+
+
+class _Whole:
+    """A request that has come whole; as `Unstarted` says."""
+
+    def __init__(self, scope: Scope, body: bytearray) -> None:
+        self.scope = scope
+        self.body = body
+        self._answer: asyncio.Future[tuple[int, bytes, bytes]] = asyncio.get_running_loop().create_future()
+
+    def write(self, status: int, lines: bytes, body: bytes) -> None:
+        self._answer.set_result((status, lines, body))
+
+    async def tell(self, send: Send) -> None:
+        status, lines, body = await self._answer
+        assert lines.endswith(b"\r\n")
+        headers = [tuple(line.split(b": ", 1)) for line in lines.removesuffix(b"\r\n").split(b"\r\n")]
+        assert (b"content-length", b"%d" % len(body)) in headers or status == 304
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
 
 @asynccontextmanager

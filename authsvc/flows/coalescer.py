@@ -5,12 +5,28 @@ from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
+from typing import Protocol
 
 from authsvc.errors import Unavailable
 
 Found = Mapping[str, int]
 Ask = Callable[[Collection[str]], Awaitable[Found]]
-Waiter = tuple[float, Sequence[str], "asyncio.Future[Found]"]
+
+
+class Answerable(Protocol):
+    """Where an answer goes: a future, or whatever does without a task that waits for one. None of its methods raises,
+    and one of the two that set it is called at most once."""
+
+    def done(self) -> bool:
+        """Whether nobody waits for it any more."""
+        ...
+
+    def set_result(self, found: Found, /) -> None: ...
+
+    def set_exception(self, error: Unavailable, /) -> None: ...
+
+
+Waiter = tuple[float, Sequence[str], Answerable]
 """Since when, for what, and where the answer goes."""
 
 MAX_WAITERS = 500
@@ -40,11 +56,15 @@ class Coalescer:
 
         The future raises Unavailable when the store cannot answer in time.
         """
+        answer: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
+        self.join(keys, answer)
+        return answer
+
+    def join(self, keys: Sequence[str], answer: Answerable) -> None:
+        """As `find`, and the answer goes there."""
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Found] = loop.create_future()
         self._waiting.append((loop.time(), keys, answer))
         self._schedule(loop)
-        return answer
 
     async def close(self) -> None:
         """End what is out; whoever still waits is told Unavailable."""
@@ -107,4 +127,5 @@ def _fail(waiters: Iterable[Waiter], error: Unavailable) -> None:
     for _, _, answer in waiters:
         if not answer.done():
             answer.set_exception(error)
-            answer.exception()  # looked at here, for the case that whoever waited hangs up in this very turn
+            if isinstance(answer, asyncio.Future):
+                answer.exception()  # looked at here, for the case that whoever waited hangs up in this very turn

@@ -2,15 +2,18 @@
 
 from authsvc.errors import AuthsvcError
 from authsvc.flows.client_auth import ClientAuth, FindAddress
+from authsvc.flows.coalescer import Answerable, Found
 from authsvc.flows.families import Families
 from authsvc.flows.limits import Limits
-from authsvc.flows.recognition import Recognition
+from authsvc.flows.recognition import Recognised, Recognition
 from authsvc.metrics import Metrics
 from authsvc.models import Client
 from authsvc.protocol import introspection as rules
 from authsvc.protocol.client_auth import PresentedCredentials
 from authsvc.protocol.introspection import IntrospectionRequest
 from authsvc.protocol.refresh import PREFIX as REFRESH_PREFIX
+
+_REFRESH_PREFIX = REFRESH_PREFIX.encode("ascii")
 
 
 class Introspection:
@@ -29,7 +32,7 @@ class Introspection:
         self._recognition = recognition
         self._families = families
         self._issuer = issuer
-        self._count = metrics.introspections
+        self._count = metrics.introspected
 
     async def introspect(
         self, presented: PresentedCredentials, request: IntrospectionRequest, find_address: FindAddress
@@ -45,10 +48,40 @@ class Introspection:
         try:
             answer = await self._answer(presented, request, find_address)
         except AuthsvcError:
-            self._count["error"].inc()
+            self._count["error"](1)
             raise
-        self._count["inactive" if answer is rules.INACTIVE else "active"].inc()
+        self._count["inactive" if answer is rules.INACTIVE else "active"](1)
         return answer
+
+    def begin(self, authorization: bytes, token: bytes) -> bytes | Recognised | None:
+        """As `introspect` does, for a caller who is known already, and without a wait: so a question costs no task. The
+        answer, or a token of which is still to be asked whether it is revoked: see `ask`. None: this has to go the long
+        way, and nothing has been done.
+        """
+        caller = self._client_auth.find_proven(authorization)
+        if caller is None or caller.is_public or token.startswith(_REFRESH_PREFIX):
+            return None
+        if not self._recognition.is_up_to_date or not self._limits.admits_introspection(caller):
+            return None
+        known = self._recognition.find(token)
+        if known is None or known.is_dead or not rules.may_see(caller, known.token):
+            self._count["inactive"](1)
+            return rules.INACTIVE
+        return known
+
+    def ask(self, known: Recognised, answer: Answerable) -> None:
+        """Whether it is revoked. What is found goes there, and from there to `end`."""
+        self._recognition.ask(known, answer)
+
+    def end(self, known: Recognised, found: Found) -> bytes:
+        """The answer about a token some of whose marks were found to be set, or none."""
+        known.learn(found)
+        self._count["inactive" if known.is_dead else "active"](1)
+        return rules.INACTIVE if known.is_dead else known.answer
+
+    def give_up(self) -> None:
+        """It could not be known whether a token is revoked."""
+        self._count["error"](1)
 
     async def _answer(
         self, presented: PresentedCredentials, request: IntrospectionRequest, find_address: FindAddress

@@ -114,13 +114,18 @@ class SigningKeys:
         if self._ring is None or self._ring.read_at <= read_at:
             self._adopt(keys, read_at)
 
+    @property
+    def are_overdue(self) -> bool:
+        """Whether those at hand are so old that a key unknown here may be signing by now."""
+        return self._clock.monotonic() - self.ring.read_at >= MAX_RING_AGE
+
     async def catch_up(self) -> bool:
-        """Read the keys, if those at hand are so old that a key unknown here may be signing by now. Whether they were.
+        """Read the keys, if they are overdue. Whether they were.
 
         Raises:
             Unavailable: PostgreSQL cannot be asked.
         """
-        if self._clock.monotonic() - self.ring.read_at < MAX_RING_AGE:
+        if not self.are_overdue:
             return False
         await self.refresh()
         return True

@@ -96,6 +96,11 @@ class Limits:
     def introspection(self, client: Client) -> None:
         self._spend_here(Limiter.INTROSPECTION, client.client_id)
 
+    def admits_introspection(self, client: Client) -> bool:
+        """As `introspection`; a refusal is neither counted nor told."""
+        budget = self._client_budget(Limiter.INTROSPECTION, client.client_id)
+        return budget is None or self._local.spend_one(budget) is None
+
     def failed_authentication(self, client_id: str, address: Address | None) -> None:
         """Somebody was not the client they said they were (GEN-10)."""
         # Not remembered: names that strangers make up would drive out those of clients.

@@ -7,6 +7,7 @@ from hashlib import sha256
 import msgspec
 
 from authsvc.clock import Clock
+from authsvc.flows.coalescer import Answerable, Found
 from authsvc.flows.keys import SigningKeys
 from authsvc.flows.revocations import Revocations
 from authsvc.models import AccessToken, Generations
@@ -80,17 +81,20 @@ class _Memory:
 class Recognised:
     """A token of ours, and what is answered about it."""
 
-    __slots__ = ("_memory", "answer", "token")
+    __slots__ = ("_marks", "_memory", "answer", "token")
 
     def __init__(self, memory: _Memory) -> None:
         self._memory = memory
+        self._marks: Marks | None = None
         self.token = memory.token()
         self.answer = memory.answer
 
     @property
     def marks(self) -> Marks:
         """What can kill it."""
-        return marks_of(self.token)
+        if (marks := self._marks) is None:
+            marks = self._marks = marks_of(self.token)
+        return marks
 
     @property
     def is_dead(self) -> bool:
@@ -100,6 +104,11 @@ class Recognised:
     def bury(self) -> None:
         """It is revoked. That is final."""
         self._memory.is_dead = True
+
+    def learn(self, found: Found) -> None:
+        """These of its marks are set; perhaps others beside them."""
+        if self.marks.is_dead(found):
+            self.bury()
 
 
 class Recognition:
@@ -123,8 +132,7 @@ class Recognition:
         Raises:
             Unavailable: the signing keys have never been read, or are overdue and cannot be.
         """
-        known = await self._identify(text)
-        return known if known is not None and access_token.is_current(known.token, self._clock.unix()) else None
+        return self._if_current(await self._identify(text))
 
     async def recognise_revocable(self, text: str) -> Recognised | None:
         """As `recognise`, for what is to be dead on every node: also what only the clock of another node takes for
@@ -136,6 +144,24 @@ class Recognition:
         known = await self._identify(text)
         over = self._clock.unix() - access_token.MAX_CLOCK_DIFFERENCE
         return known if known is not None and known.token.expires_at > over else None
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """Whether `recognise` reads no keys."""
+        return not self._keys.are_overdue
+
+    def find(self, text: bytes) -> Recognised | None:
+        """As `recognise`, of an ASCII text, with the keys that are at hand. Only while `is_up_to_date`."""
+        digest = sha256(text).digest()
+        memory = self._known.get(digest) or self._verify(text.decode("ascii"), digest)
+        return None if memory is None else self._if_current(Recognised(memory))
+
+    def _if_current(self, known: Recognised | None) -> Recognised | None:
+        return known if known is not None and access_token.is_current(known.token, self._clock.unix()) else None
+
+    def ask(self, known: Recognised, answer: Answerable) -> None:
+        """Ask for all that may have revoked a token. What is found goes there, and from there to `Recognised.learn`."""
+        self._revocations.ask(known.marks, answer)
 
     async def is_live(self, known: Recognised) -> bool:
         """Whether none of the token's marks was set at some instant after this call began.

@@ -8,7 +8,7 @@ from datetime import datetime
 from authsvc.clock import Clock
 from authsvc.errors import Unavailable
 from authsvc.flows.audit import Audit
-from authsvc.flows.coalescer import Coalescer
+from authsvc.flows.coalescer import Answerable, Coalescer
 from authsvc.flows.publication import Publication
 from authsvc.metrics import Metrics
 from authsvc.models import AuditEvent
@@ -125,6 +125,10 @@ class Revocations:
             Unavailable: the store cannot be asked.
         """
         return marks.is_dead(await self._coalescer.find(marks.all))
+
+    def ask(self, marks: rules.Marks, answer: Answerable) -> None:
+        """As `find`, for all marks of a token. The answer goes there, and nobody needs to wait for it."""
+        self._coalescer.join(marks.all, answer)
 
     @asynccontextmanager
     async def revoke(self) -> AsyncIterator[Revoking]:

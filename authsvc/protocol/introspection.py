@@ -25,6 +25,17 @@ def parse(form: Form) -> IntrospectionRequest:
     return IntrospectionRequest(form.required("token"))
 
 
+_HINTED = (b"&token_type_hint=access_token", b"&token_type_hint=refresh_token")
+
+
+def find_token(body: bytes) -> bytes | None:
+    """The token of a form that says nothing else and needs no decoding, as almost every one does. None: see `parse`."""
+    if body.endswith(_HINTED):
+        body = body.rpartition(b"&")[0]
+    is_plain = body.startswith(b"token=") and body.isascii() and not (b"&" in body or b"%" in body or b"+" in body)
+    return (body[6:] or None) if is_plain and b"\0" not in body else None
+
+
 def may_see(caller: Client, token: AccessToken) -> bool:
     """Whether the token is for this caller (§4): its own, one for a resource that it serves, or any, by its right."""
     if token.client_id == caller.client_id or caller.introspection is IntrospectionRight.ANY:

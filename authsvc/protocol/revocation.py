@@ -75,19 +75,17 @@ class Marks(msgspec.Struct, frozen=True, gc=False):
 
 def marks_of(token: AccessToken) -> Marks:
     """Every mark that can kill this token (design: token, grant, session, key, user, client, everything)."""
-    presences = [token_mark(token.jti), key_mark(token.kid)]
+    presences: tuple[str, ...] = (token_mark(token.jti), key_mark(token.kid))
     if token.grant_id is not None:
-        presences.append(grant_mark(token.grant_id))
+        presences += (grant_mark(token.grant_id),)
     if token.sid is not None:
-        presences.append(session_mark(token.sid))
-    return Marks(tuple(presences), numbers_of(token.generations, sub=token.sub, client_id=token.client_id))
+        presences += (session_mark(token.sid),)
+    return Marks(presences, numbers_of(token.generations, sub=token.sub, client_id=token.client_id))
 
 
 def numbers_of(generations: Generations, *, sub: str, client_id: str) -> tuple[tuple[str, int], ...]:
-    numbers = [(client_mark(client_id), generations.client), (EVERYTHING, generations.everything)]
-    if generations.user is not None:
-        numbers.append((user_mark(sub), generations.user))
-    return tuple(numbers)
+    numbers = ((client_mark(client_id), generations.client), (EVERYTHING, generations.everything))
+    return numbers if generations.user is None else (*numbers, (user_mark(sub), generations.user))
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,14 +50,19 @@ class Resource:
         try:
             return await endpoint.handle(request)
         except AuthsvcError as error:
-            if status_of(error) >= 500 and error.__cause__ is not None:
-                log.warning("a dependency failed", cause=type(error.__cause__).__name__)
-            elif status_of(error) == 500:
-                log.error("the request failed", exc_info=True)
-            return endpoint.errors(error)
+            return tell(error, endpoint.errors)
         except Exception:
             log.error("the request failed", exc_info=True)
             return endpoint.errors(AuthsvcError())
+
+
+def tell(error: AuthsvcError, errors: Renderer) -> Answer:
+    """The answer, and in the log what is not for the client."""
+    if status_of(error) >= 500 and error.__cause__ is not None:
+        log.warning("a dependency failed", cause=type(error.__cause__).__name__)
+    elif status_of(error) == 500:
+        log.error("the request failed", exc_info=error)
+    return errors(error)
 
 
 def _address_text(request: Call) -> str | None:

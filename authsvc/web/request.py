@@ -1,7 +1,7 @@
 """Reading requests: bodies with a limit, forms, JSON, bearer tokens."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypedDict, TypeVar
 
 import msgspec
@@ -20,6 +20,7 @@ from authsvc.models import AccessToken
 from authsvc.protocol.addresses import Address, Network, client_address
 from authsvc.protocol.client_auth import PresentedCredentials
 from authsvc.protocol.forms import Form, parse_form
+from authsvc.web.at_once import Taker
 
 MAX_BODY_BYTES = 65_536
 
@@ -40,6 +41,8 @@ class Documents(TypedDict):
 class State(TypedDict):
     """What every request finds in its scope; made by the lifespan."""
 
+    at_once: Mapping[bytes, Taker]
+    """Who answers without a task what is posted to a path."""
     flows: Flows
     documents: Documents
     jwks_max_age: int

@@ -23,6 +23,11 @@ LINES = "authsvc.lines"
 already: see `cycle.py`."""
 
 
+def render(headers: Headers) -> bytes:
+    """Headers as they are written."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
 class Prepared:
     """Headers that many answers have, and the same as they are written."""
 
@@ -30,7 +35,7 @@ class Prepared:
 
     def __init__(self, *headers: tuple[bytes, bytes]) -> None:
         self.headers = [*headers, *_ALWAYS]
-        self.lines = b"".join(b"%b: %b\r\n" % header for header in self.headers)
+        self.lines = render(self.headers)
 
 
 # HDR-04: about tokens, or about a person.
@@ -55,6 +60,11 @@ class Answer:
         self.body = body
         self.headers = headers
         self.prepared = prepared
+
+    def lines(self, more: bytes) -> bytes:
+        """All headers as they are written, and these, which are rendered already."""
+        length = b"" if self.status in _WITHOUT_CONTENT else b"content-length: %d\r\n" % len(self.body)
+        return b"".join((self.prepared.lines, render(self.headers), length, more))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [*self.headers]

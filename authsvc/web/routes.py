@@ -11,14 +11,17 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from authsvc.errors import NotFound
+from authsvc.flows import Flows
 from authsvc.protocol.accounts import LoginRequest, LoginResponse, PasswordChangeRequest, Profile, RegistrationRequest
 from authsvc.protocol.discovery import metadata_paths
 from authsvc.web import me, wellknown
+from authsvc.web.at_once import Taker
 from authsvc.web.cors import Shared, Sites
 from authsvc.web.endpoint import Endpoint, Handle, Resource
 from authsvc.web.errors import Renderer, render_oauth, render_problem
-from authsvc.web.introspect import introspect
+from authsvc.web.introspect import AtOnce, introspect
 from authsvc.web.login import login
+from authsvc.web.middleware import Observer
 from authsvc.web.revoke import revoke
 from authsvc.web.token import token
 from authsvc.web.users import register
@@ -50,6 +53,8 @@ class Row:
     """Of what it gives."""
     cors: bool = False
     """Scripts of the sites in `AUTHSVC_CORS_ORIGINS` may use it (GEN-11). Documents are readable from anywhere."""
+    at_once: Callable[[Flows, Observer, str], Taker] | None = None
+    """Who answers most of its requests without a task."""
 
 
 JSON, PROBLEM = render_oauth, render_problem
@@ -59,7 +64,7 @@ TOKEN_REQUEST = ("grant_type", "refresh_token", "scope", "resource")
 
 # fmt: off
 OAUTH = (
-    Row("POST", "/oauth2/introspect", introspect, CLIENT, JSON, HINTED, "RFC 7662 §2.2"),
+    Row("POST", "/oauth2/introspect", introspect, CLIENT, JSON, HINTED, "RFC 7662 §2.2", at_once=AtOnce),
     Row("POST", "/oauth2/token", token, CLIENT, JSON, TOKEN_REQUEST, "RFC 6749 §5.1", cors=True),
     Row("POST", "/oauth2/revoke", revoke, CLIENT, JSON, HINTED, cors=True),
 )
@@ -73,11 +78,13 @@ API = (
     Row("POST", "/api/v1/me/logout-everywhere", me.log_out_everywhere, USER, PROBLEM, status=204, cors=True),
 )
 DOCUMENTS = (
-    Row("GET", "/.well-known/jwks.json", wellknown.jwks, PUBLIC, PROBLEM, None, "RFC 7517 §5", 200, wellknown.JWK_SET),
+    Row("GET", "/.well-known/jwks.json", wellknown.jwks, PUBLIC, PROBLEM, None, "RFC 7517 §5", 200, wellknown.JWK_SET,
+        at_once=wellknown.jwks_at_once),
     Row("GET", "/openapi.json", wellknown.openapi, PUBLIC, PROBLEM, None, "OpenAPI 3.1"),
 )
 WELL_KNOWN = "/.well-known/oauth-authorization-server"
-METADATA = Row("GET", WELL_KNOWN, wellknown.metadata, PUBLIC, PROBLEM, None, "RFC 8414 §3.2")
+METADATA = Row("GET", WELL_KNOWN, wellknown.metadata, PUBLIC, PROBLEM, None, "RFC 8414 §3.2",
+               at_once=wellknown.metadata_at_once)
 # fmt: on
 
 ROWS = (*OAUTH, *API, *DOCUMENTS, METADATA)
@@ -98,11 +105,23 @@ async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
 
 def build_router(issuer_path: str, lifespan: Callable[[Any], Any], sites: Sites) -> Router:
     """The routes, below the path of the issuer if it has one; the metadata where RFC 8414 §3 wants it."""
-    placed = [(issuer_path + row.path, row) for row in (*OAUTH, *API, *DOCUMENTS)]
-    placed += [(path, METADATA) for path in metadata_paths(issuer_path)]
-    routes = [_Exact(path, _resource([row for _, row in rows], sites)) for path, rows in _by_path(placed)]
+    routes = [_Exact(path, _resource([row for _, row in rows], sites)) for path, rows in _by_path(_place(issuer_path))]
     # No redirects for a slash too many: a 307 would send credentials on (GEN-12).
     return Router(routes, redirect_slashes=False, default=_not_found, lifespan=lifespan)
+
+
+def build_takers(issuer_path: str, flows: Flows, observer: Observer) -> dict[bytes, Taker]:
+    """Those who answer at once, by their paths."""
+    return {
+        path.encode("ascii"): row.at_once(flows, observer, path)
+        for path, row in _place(issuer_path)
+        if row.at_once is not None
+    }
+
+
+def _place(issuer_path: str) -> list[tuple[str, Row]]:
+    placed = [(issuer_path + row.path, row) for row in (*OAUTH, *API, *DOCUMENTS)]
+    return placed + [(path, METADATA) for path in metadata_paths(issuer_path)]
 
 
 def _by_path(placed: Sequence[tuple[str, Row]]) -> list[tuple[str, list[tuple[str, Row]]]]:

@@ -1,13 +1,16 @@
 """POST /oauth2/introspect (spec: INT-*, ATK-24 to ATK-30). Hostile token texts have a file of their own."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
 import pytest
 
+from authsvc.embedded import Stores
 from authsvc.models import Client, IntrospectionRight
 from tests.house_of import ISSUER, House, bearer, house_on, settings_for
+from tests.stores import fresh_database
 from tests.web.answers import check_equal, check_not_stored, check_oauth_error
 from tests.web.forging import claims_of, other_spelling
 
@@ -15,6 +18,14 @@ INTROSPECT = "/oauth2/introspect"
 INACTIVE = b'{"active":false}'
 ORDERS = "https://orders.example/api"
 BILLING = "https://billing.example/api"
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["at once", "with a task"])
+async def shared(stores: Stores, migrated_template: str, request: pytest.FixtureRequest) -> AsyncIterator[House]:
+    """The same whichever way it is answered."""
+    with fresh_database(stores, migrated_template) as url:
+        async with house_on(settings_for(url), offers=request.param) as house:
+            yield house
 
 
 async def ask(house: House, caller: Client, token: str, **more: str) -> httpx2.Response:
