@@ -15,10 +15,11 @@ import redis
 from authsvc.embedded import Stores
 from authsvc.migrate import migrate
 from tests import overheard
-from tests.stores import fresh_database, running_stores
+from tests.stores import fresh_database, running_stores, write_to_memory
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    write_to_memory()
     config.option.anyio_mode = "auto"
     overheard.listen()
     # No example is wrong because the machine was busy.

@@ -19,7 +19,27 @@ import asyncpg
 from authsvc.embedded import Embedded, Stores, wipe
 from authsvc.embedded.programs import Programs, find_programs
 
+MEMORY = Path("/dev/shm")
+ROOM = 6 << 30
+"""Several times what a run was ever seen to need."""
+
 _numbers = count(1)
+
+
+def write_to_memory() -> None:
+    """Temporary files of this process and of those that it starts: in memory where there is plenty. A database is made
+    there in a third of the time. Who is killed and comes back finds what it wrote. `TMPDIR` names another place.
+    """
+    if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK | os.X_OK):
+        return
+    found = os.statvfs(MEMORY)
+    runs_programs = not found.f_flag & os.ST_NOEXEC
+    if runs_programs and min(found.f_bavail * found.f_frsize, _free_memory()) >= ROOM:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+def _free_memory() -> int:
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def embedded(data_dir: Path, **options: Any) -> Embedded:
