@@ -18,10 +18,10 @@ import httpx2
 
 from tests import overheard
 from tests.house_of import MASTER_KEY
-from tests.journeys import fetch
+from tests.journeys import fetch, forked
 
 START_SECONDS = 60
-_AUTHSVC = [sys.executable, "-m", "authsvc"]
+AUTHSVC = [sys.executable, "-m", "authsvc"]
 
 
 # Below those that the kernel gives to connections. Test runs at one time begin at different ones.
@@ -85,16 +85,13 @@ class Service:
 def run_cli(
     environ: dict[str, str], *arguments: str, stdin: str = "", cwd: Path | None = None, check: bool = True
 ) -> "subprocess.CompletedProcess[str]":
-    done = subprocess.run(
-        [*_AUTHSVC, *arguments],
-        input=stdin,
-        env=environ,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    """A command to its end. One that starts other processes is started itself, and the others are forked."""
+    if arguments[0] in ("dev", "serve", "work"):
+        done = subprocess.run(
+            [*AUTHSVC, *arguments], input=stdin, env=environ, cwd=cwd, capture_output=True, text=True, timeout=60
+        )
+    else:
+        done = forked.start(environ, *arguments, stdin=stdin, cwd=cwd).wait(60)
     overheard.RUN.told(done.stdout)
     overheard.RUN.said("what commands complain of", done.stderr)
     assert not check or done.returncode == 0, done.stderr
@@ -110,7 +107,7 @@ def serving(database_url: str, log: Path, *options: str, **settings: str) -> Ite
     environ = clean_environment(**(ours | settings))
     ports = ["--port", str(port), "--management-port", str(management_port), "--drain-seconds", "0"]
     with log.open("w") as stderr:
-        process = subprocess.Popen([*_AUTHSVC, "serve", *ports, *options], env=environ, stderr=stderr, text=True)
+        process = subprocess.Popen([*AUTHSVC, "serve", *ports, *options], env=environ, stderr=stderr, text=True)
     service = Service(process, base, f"http://127.0.0.1:{management_port}", environ, log)
     try:
         wait_until(lambda: _is_ready(service), START_SECONDS)
