@@ -100,7 +100,7 @@ def run_cli(
 
 @contextmanager
 def serving(database_url: str, log: Path, *options: str, **settings: str) -> Iterator[Service]:
-    """`authsvc serve` on this database, ready when the block begins, ended by SIGTERM when it ends."""
+    """`authsvc serve` on this database: all of its workers serve when the block begins, and SIGTERM ends it."""
     port, management_port = free_port(), free_port()
     base = f"{'https' if 'AUTHSVC_TLS_KEY' in settings else 'http'}://127.0.0.1:{port}"
     ours = {"AUTHSVC_DATABASE_URL": database_url, "AUTHSVC_ISSUER": base, "AUTHSVC_MASTER_KEY": MASTER_KEY}
@@ -123,7 +123,10 @@ def serving(database_url: str, log: Path, *options: str, **settings: str) -> Ite
 
 
 def _is_ready(service: Service) -> bool:
-    assert service.process.poll() is None, service.log.read_text()
+    said = service.log.read_text()
+    assert service.process.poll() is None, said
+    if "serving" not in said:  # a first worker makes it ready, and this is said with the last
+        return False
     try:
         return service.ask_management("/readyz").status_code == 200
     except httpx2.TransportError:
