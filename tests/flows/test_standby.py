@@ -46,10 +46,12 @@ async def commits(connection: Any) -> bool:
     return True
 
 
-async def until_one_waits(database_url: str) -> None:
+async def end_waits(database_url: str, function: str, of: "asyncio.Task[None]") -> None:
+    """Everybody's, for as long as that task is not done: a job may wait, too, and be the first to."""
     async with asyncio.timeout(20):
-        while not await sql(database_url, f"SELECT count(*) {WAITING}"):
-            await asyncio.sleep(0.01)
+        while not of.done():
+            await sql(database_url, f"SELECT {function}(pid) {WAITING}")
+            await asyncio.wait({of}, timeout=0.02)
 
 
 async def test_a_revocation_that_no_standby_has_is_not_acknowledged_however_often_it_is_tried(
@@ -83,8 +85,7 @@ async def test_a_commit_whose_wait_somebody_ends_is_a_failure(database_url: str,
         token = await worker.mint(owner)
         async with standby_gone(database_url):
             revoking = asyncio.create_task(worker.revoke(owner, token))
-            await until_one_waits(database_url)
-            await sql(database_url, f"SELECT {function}(pid) {WAITING}")
+            await end_waits(database_url, function, of=revoking)
             with pytest.raises(Unavailable):
                 await revoking
         await worker.revoke(owner, token)
