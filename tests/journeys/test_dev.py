@@ -68,26 +68,6 @@ def _press_ctrl_c(process: "subprocess.Popen[bytes]") -> int:
     return process.wait(30)
 
 
-@pytest.mark.skipif(shutil.which("curl") is None and "CI" not in os.environ, reason="curl is not installed")
-def test_the_four_lines_print_token_active_nothing_inactive(home: Path) -> None:
-    with developing(home) as process:
-        said = (home / "said").read_text()
-        lines = re.findall(r"^.*curl -s.*$", said, re.MULTILINE)
-        assert len(lines) == 4
-        script = "\n".join(f"{line}\necho; echo ---" for line in lines)
-        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30, check=True)
-        token, active, nothing, inactive, _ = (part.strip() for part in done.stdout.split("---\n"))
-        assert token.count(".") == 2
-        assert '"active":true' in active
-        assert nothing == ""
-        assert inactive == '{"active":false}'
-        family = children_of(process.pid)
-        assert _press_ctrl_c(process) == 0
-        assert "Traceback" not in (home / "said").read_text()
-        # multiprocessing's own helper goes when it notices that its parent has.
-        wait_until(lambda: not any(is_alive(pid) for pid in family), 5)
-
-
 def test_the_data_stays_until_it_is_reset(home: Path) -> None:
     with developing(home) as process:
         first = (home / "said").read_text()
@@ -131,35 +111,57 @@ def test_a_killed_start_leaves_no_orphan_and_the_next_start_works(home: Path) ->
         assert _press_ctrl_c(process) == 0
 
 
-def test_a_second_start_in_the_same_directory_is_refused(home: Path) -> None:
-    with developing(home) as process:
-        port, management_port = str(free_port()), str(free_port())
-        done = run_cli(
-            clean_environment(), "dev", "--port", port, "--management-port", management_port, cwd=home, check=False
-        )
-        assert done.returncode == 2
-        assert "Traceback" not in done.stderr
-        assert _press_ctrl_c(process) == 0
+# --- While one runs
 
 
-def test_secrets_on_disk_are_for_their_owner_alone(home: Path) -> None:
-    with developing(home) as process:
-        for name in ("master.key", "environment.json"):
-            assert (home / ".authsvc" / name).stat().st_mode & 0o077 == 0
-        assert _press_ctrl_c(process) == 0
-
-
-def test_a_taken_port_is_told_in_one_line_and_nothing_stays(home: Path) -> None:
-    with developing(home) as process:
-        port = re.search(r"^authsvc +http://127.0.0.1:(\d+)", (home / "said").read_text(), re.MULTILINE)
-        assert port
-        done = run_cli(
-            clean_environment(), "dev", "--port", port[1], "--management-port", str(free_port()),
-            "--data-dir", "other", cwd=home, check=False,
-        )  # fmt: skip
-        assert done.returncode == 2
-        assert f"port {port[1]}" in done.stderr
-        assert "Traceback" not in done.stderr
+@pytest.fixture(scope="module")
+def running() -> Iterator[Path]:
+    """The directory of one that has welcomed its user. It ends in order, and nothing is left of it."""
+    with passable_directory() as home, developing(home) as process:
+        yield home
+        family = children_of(process.pid)
         started = time.monotonic()
         assert _press_ctrl_c(process) == 0
         assert time.monotonic() - started < 15
+        assert "Traceback" not in (home / "said").read_text()
+        # multiprocessing's own helper goes when it notices that its parent has.
+        wait_until(lambda: not any(is_alive(pid) for pid in family), 5)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None and "CI" not in os.environ, reason="curl is not installed")
+def test_the_four_lines_print_token_active_nothing_inactive(running: Path) -> None:
+    lines = re.findall(r"^.*curl -s.*$", (running / "said").read_text(), re.MULTILINE)
+    assert len(lines) == 4
+    script = "\n".join(f"{line}\necho; echo ---" for line in lines)
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    token, active, nothing, inactive, _ = (part.strip() for part in done.stdout.split("---\n"))
+    assert token.count(".") == 2
+    assert '"active":true' in active
+    assert nothing == ""
+    assert inactive == '{"active":false}'
+
+
+def test_a_second_start_in_the_same_directory_is_refused(running: Path) -> None:
+    port, management_port = str(free_port()), str(free_port())
+    done = run_cli(
+        clean_environment(), "dev", "--port", port, "--management-port", management_port, cwd=running, check=False
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_secrets_on_disk_are_for_their_owner_alone(running: Path) -> None:
+    for name in ("master.key", "environment.json"):
+        assert (running / ".authsvc" / name).stat().st_mode & 0o077 == 0
+
+
+def test_a_taken_port_is_told_in_one_line_and_nothing_stays(running: Path) -> None:
+    port = re.search(r"^authsvc +http://127.0.0.1:(\d+)", (running / "said").read_text(), re.MULTILINE)
+    assert port
+    done = run_cli(
+        clean_environment(), "dev", "--port", port[1], "--management-port", str(free_port()),
+        "--data-dir", "other", cwd=running, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert f"port {port[1]}" in done.stderr
+    assert "Traceback" not in done.stderr
