@@ -27,15 +27,22 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("authsvc")
 
 
-_LONGEST = (
-    *("tests/faults/", "tests/journeys/", "tests/deploy/", "tests/soak/", "tests/benchmarks/"),
-    *("tests/test_embedded.py", "tests/test_guard.py", "tests/test_supervisor.py", "tests/test_tls.py"),
+_FIRST = (
+    *("tests/test_guard.py", "tests/journeys/test_serve.py", "tests/faults/"),
+    *("tests/test_supervisor.py", "tests/journeys/test_key_drills.py", "tests/deploy/test_prometheus.py"),
+    *("tests/test_embedded.py", "tests/benchmarks/", "tests/journeys/test_dev.py"),
+    *("tests/journeys/test_audit.py", "tests/soak/", "tests/deploy/", "tests/journeys/", "tests/test_tls.py"),
+    "tests/flows/",
 )
+"""What takes longest, so that of the processes that share the run none works long at the end alone. The first of each
+line mostly waits, and leaves the processors to the others."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What starts whole services goes first: of two processes that share the run, none works long at the end alone."""
-    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+    def place(item: pytest.Item) -> int:
+        return next((at for at, path in enumerate(_FIRST) if item.nodeid.startswith(path)), len(_FIRST))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
