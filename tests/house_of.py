@@ -35,6 +35,8 @@ NO_LIMITS = {
     "client_requests_per_minute": 0,
     "introspections_per_minute": 0,
 }
+CHEAP_HASHES = {"password_hash_memory_kib": 8, "password_hash_passes": 1}
+"""Less than a setting may say: for what is not about the cost of a hash."""
 
 
 @dataclass

@@ -25,7 +25,7 @@ from authsvc.protocol.introspection import INACTIVE, IntrospectionRequest
 from authsvc.protocol.revocation import RevocationRequest
 from authsvc.protocol.token_request import TokenRequest
 from authsvc.settings import Settings
-from tests.house_of import PASSWORD, FakeClock, flows_on, settings_for
+from tests.house_of import CHEAP_HASHES, PASSWORD, FakeClock, flows_on, settings_for
 
 EMAIL = "ada@example.com"
 ADDRESS = ip_address("192.0.2.1")
@@ -40,8 +40,7 @@ def find_address() -> Address:
 
 def cheap(database_url: str, **changes: Any) -> Settings:
     """Settings under which a hash costs next to nothing, for what is not about hashing."""
-    hashing = {"password_hash_memory_kib": 8, "password_hash_passes": 1, "password_hash_queue": 1000}
-    return settings_for(database_url, **(hashing | changes))
+    return settings_for(database_url, **(CHEAP_HASHES | {"password_hash_queue": 1000} | changes))
 
 
 @dataclass(frozen=True)

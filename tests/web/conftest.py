@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from authsvc.embedded import Stores
-from tests.house_of import House, house_on, settings_for
+from tests.house_of import CHEAP_HASHES, House, house_on, settings_for
 from tests.stores import fresh_database
 
 
 @pytest.fixture
 async def house(database_url: str) -> AsyncIterator[House]:
-    async with house_on(settings_for(database_url)) as house:
+    async with house_on(settings_for(database_url, **CHEAP_HASHES)) as house:
         yield house
 
 
@@ -24,5 +24,5 @@ def shared_database_url(stores: Stores, migrated_template: str) -> Iterator[str]
 @pytest.fixture(scope="module")
 async def shared(shared_database_url: str) -> AsyncIterator[House]:
     """One service for all tests of a file that leave alone what the others rely on: clock, keys, `everything`."""
-    async with house_on(settings_for(shared_database_url)) as house:
+    async with house_on(settings_for(shared_database_url, **CHEAP_HASHES)) as house:
         yield house

@@ -42,12 +42,13 @@ async def test_a_person_registers_and_is_told_who_they_are(shared: House) -> Non
     ).json()["user"]["sub"] == sub
 
 
-async def test_a_password_is_kept_as_a_salted_hash_and_in_no_other_way(shared: House) -> None:  # PWS-01, PWS-02
+async def test_a_password_is_kept_as_a_salted_hash_and_in_no_other_way(database_url: str) -> None:  # PWS-01, PWS-02
     stored = []
-    for email in ("hash1@example.com", "hash2@example.com"):
-        sub = await shared.user(email)
-        stored.append(await shared.sql("SELECT password_hash FROM auth.users WHERE sub = $1", sub))
-        assert PASSWORD not in await shared.sql("SELECT users::text FROM auth.users WHERE sub = $1", sub)
+    async with house_on(settings_for(database_url)) as house:
+        for email in ("hash1@example.com", "hash2@example.com"):
+            sub = await house.user(email)
+            stored.append(await house.sql("SELECT password_hash FROM auth.users WHERE sub = $1", sub))
+            assert PASSWORD not in await house.sql("SELECT users::text FROM auth.users WHERE sub = $1", sub)
     assert stored[0] != stored[1]
     assert all(each.startswith("$argon2id$v=19$m=19456,t=2,p=1$") for each in stored)
 
