@@ -111,6 +111,8 @@ def serving(database_url: str, log: Path, *options: str, **settings: str) -> Ite
     service = Service(process, base, f"http://127.0.0.1:{management_port}", environ, log)
     try:
         wait_until(lambda: _is_ready(service), START_SECONDS)
+        # A first worker makes it ready, and with the last one this is said.
+        wait_until(lambda: "serving" in log.read_text(), START_SECONDS)
         yield service
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -123,10 +125,7 @@ def serving(database_url: str, log: Path, *options: str, **settings: str) -> Ite
 
 
 def _is_ready(service: Service) -> bool:
-    said = service.log.read_text()
-    assert service.process.poll() is None, said
-    if "serving" not in said:  # a first worker makes it ready, and this is said with the last
-        return False
+    assert service.process.poll() is None, service.log.read_text()
     try:
         return service.ask_management("/readyz").status_code == 200
     except httpx2.TransportError:
