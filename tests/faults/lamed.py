@@ -88,20 +88,31 @@ def _the_marker_follows_the_marks() -> None:
 
 
 def _not_revoked_is_never_remembered() -> None:
-    from authsvc.flows.revocations import Revocations
+    from authsvc.flows.coalescer import Coalescer
 
-    kills, alive = Revocations.kills, dict[Any, float]()
+    join, alive = Coalescer.join, dict[Any, float]()
 
-    async def lazy(self: Revocations, marks: Any) -> bool:
-        now = asyncio.get_running_loop().time()
-        if alive.get(marks, 0) > now:
-            return False
-        dead = await kills(self, marks)
-        if not dead:
-            alive[marks] = now + 0.5
-        return dead
+    class Remembering:
+        """A waiter whose luck is remembered for half a second."""
 
-    Revocations.kills = lazy  # type: ignore[method-assign]
+        def __init__(self, keys: Any, answer: Any) -> None:
+            self.keys = keys
+            self.answer = answer
+            self.done, self.set_exception = answer.done, answer.set_exception
+
+        def set_result(self, found: Mapping[str, int]) -> None:
+            if not any(key[0] in "jfsk" and key in found for key in self.keys):
+                alive[self.keys] = asyncio.get_running_loop().time() + 0.5
+            self.answer.set_result(found)
+
+    def lazy(self: Coalescer, keys: Any, answer: Any) -> None:
+        loop = asyncio.get_running_loop()
+        if alive.get(keys, 0) > loop.time():
+            loop.call_soon(answer.set_result, {})
+        else:
+            join(self, keys, Remembering(keys, answer))
+
+    Coalescer.join = lazy  # type: ignore[method-assign]
 
 
 def _doubt_is_resolved_in_postgresql() -> None:
