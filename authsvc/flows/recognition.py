@@ -48,16 +48,13 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(_Own).decode
 
 
-class _Memory:
+class _Memory(msgspec.Struct, gc=False):
     """A token as it is remembered, in a third of the room that it takes as a record."""
 
-    __slots__ = ("answer", "common", "is_dead", "own")
-
-    def __init__(self, own: bytes, common: _Common, answer: bytes) -> None:
-        self.own = own
-        self.common = common
-        self.answer = answer
-        self.is_dead = False
+    own: bytes
+    common: _Common
+    answer: bytes
+    is_dead: bool = False
 
     def token(self) -> AccessToken:
         own, common = _unpack(self.own), self.common
