@@ -28,7 +28,7 @@ check: venv ## style, types and the house rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: venv ## measure, as ratios against a bare ceiling in the same run
+bench: venv ## measure against bare ceilings and other providers, in the same rounds; ARGS="--only JWKS" for less
 	@exec env $(KEEP) $(BIN)/python -m tests.benchmarks $(ARGS)
 
 soak: venv ## an hour of mixed load, and whether memory grows; ARGS="--minutes 5" for less

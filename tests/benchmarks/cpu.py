@@ -63,6 +63,10 @@ class Cores:
     load: frozenset[int]
 
     @property
+    def every(self) -> frozenset[int]:
+        return self.server | self.load
+
+    @property
     def are_apart(self) -> bool:
         return self.server.isdisjoint(self.load)
 

@@ -1,9 +1,11 @@
 """The load generator that needs nothing installed.
 
-Each connection sends its next request when the answer to the last one is complete, as wrk does. Looks at every answer.
+Each connection sends its next request when the answer to the last one is complete, as wrk does, or at even distances.
+Looks at every answer.
 """
 
 import asyncio
+from functools import partial
 from itertools import cycle
 from math import ceil
 from time import perf_counter
@@ -13,10 +15,12 @@ import httptools
 import msgspec
 import uvloop
 
-from tests.benchmarks.traffic import Traffic, WrongAnswer
+from tests.benchmarks.traffic import Chains, Load, Traffic, WrongAnswer
 
 SPARE_SECONDS = 10.0
 """Past the end of the load, for a server that has stopped answering."""
+LEAD_SECONDS = 0.05
+"""Before the first request of a paced load, to connect."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -29,6 +33,11 @@ class Outcome(msgspec.Struct, frozen=True):
     failed: dict[str, int]
     """How many, by what went wrong."""
 
+    @property
+    def right_per_second(self) -> float:
+        """Answers that are right, a second."""
+        return (self.requests - sum(self.failed.values())) / self.seconds
+
     def check(self, case: str) -> None:
         """Raises WrongAnswer unless there were answers, all of them right."""
         failed = {kind: count for kind, count in self.failed.items() if count}
@@ -36,34 +45,43 @@ class Outcome(msgspec.Struct, frozen=True):
             raise WrongAnswer(f"{case}: of {self.requests} requests failed {failed}")
 
 
-class _Load:
+class _Work:
     """What the connections share."""
 
-    def __init__(self, traffic: Traffic, seconds: float) -> None:
-        self.needle = traffic.needle
-        self.ends = perf_counter() + seconds
+    def __init__(self, load: Load, ends: float) -> None:
+        self.load = load
+        self.ends = ends
         self.latencies: list[float] = []
         self.failed = {"answer": 0, "connection": 0}
-        self.requests = cycle(traffic.requests)
+        self._turns = cycle(load.requests if isinstance(load, Traffic) else ())
+
+    def next_request(self, number: int) -> bytes:
+        """Of the connection with this number."""
+        return self.load.heads[number] if isinstance(self.load, Chains) else next(self._turns)
 
 
 class _Client(asyncio.Protocol):
-    """One connection."""
+    """One connection. With a `pause` it sends at even distances from `begins` on, as far as it is answered in time;
+    what it cannot send in time has waited from when it was due."""
 
-    def __init__(self, load: _Load) -> None:
-        self._load = load
+    def __init__(self, work: _Work, number: int, *, begins: float = 0.0, pause: float = 0.0) -> None:
+        self._work = work
+        self._number = number
+        self._due = begins
+        self._pause = pause
+        self._is_over = False
         self.closed = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._send()
+        self._send_in_turn()
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
 
     def connection_lost(self, error: Exception | None) -> None:
-        if perf_counter() < self._load.ends:
-            self._load.failed["connection"] += 1
+        if not self._is_over and perf_counter() < self._work.ends:
+            self._work.failed["connection"] += 1
         if not self.closed.done():
             self.closed.set_result(None)
 
@@ -71,43 +89,61 @@ class _Client(asyncio.Protocol):
         self._body += body
 
     def on_message_complete(self) -> None:
-        now = perf_counter()
-        if self._parser.get_status_code() == 200 and self._load.needle in self._body:
-            self._load.latencies.append(now - self._sent)
+        now, work = perf_counter(), self._work
+        if self._parser.get_status_code() == work.load.status and work.load.needle in self._body:
+            work.latencies.append(now - self._sent)
+            if isinstance(work.load, Chains):
+                work.load.heads[self._number] = work.load.follow(self._body)
         else:
-            self._load.failed["answer"] += 1
-        if now < self._load.ends:
-            self._send()
-        else:
-            self._transport.close()
+            work.failed["answer"] += 1
+        self._due += self._pause
+        self._send_in_turn()
 
-    def _send(self) -> None:
+    def _send_in_turn(self) -> None:
+        now = perf_counter()
+        if max(now, self._due) >= self._work.ends:
+            self._is_over = True
+            self._transport.close()
+        elif self._due > now:
+            asyncio.get_running_loop().call_later(self._due - now, self._send)
+        else:
+            self._send(self._due if self._pause else now)
+
+    def _send(self, since: float | None = None) -> None:
+        if self._transport.is_closing():
+            return
         self._body = b""
         self._parser = httptools.HttpResponseParser(self)
-        self._sent = perf_counter()
-        self._transport.write(next(self._load.requests))
+        self._sent = since or perf_counter()
+        self._transport.write(self._work.next_request(self._number))
 
 
-def replay(port: int, traffic: Traffic, connections: int, seconds: float) -> Outcome:
-    """Keep so many connections busy for so long."""
-    return uvloop.run(_replay(port, traffic, connections, seconds))
+def replay(port: int, load: Load, connections: int, seconds: float, per_second: float | None = None) -> Outcome:
+    """Keep so many connections busy for so long; or send so many requests a second over them."""
+    return uvloop.run(_replay(port, load, connections, seconds, per_second))
 
 
-async def _replay(port: int, traffic: Traffic, connections: int, seconds: float) -> Outcome:
-    load = _Load(traffic, seconds)
-    started = perf_counter()
+async def _replay(port: int, load: Load, connections: int, seconds: float, per_second: float | None) -> Outcome:
+    pause, lead = (connections / per_second, LEAD_SECONDS) if per_second else (0.0, 0.0)
+    started = perf_counter() + lead
+    work = _Work(load, started + seconds)
+
     loop = asyncio.get_running_loop()
-    clients = [(await loop.create_connection(lambda: _Client(load), "127.0.0.1", port))[1] for _ in range(connections)]
-    async with asyncio.timeout(seconds + SPARE_SECONDS):
+    clients = []
+    for number in range(connections):
+        begins = started + pause * number / connections
+        make = partial(_Client, work, number, begins=begins, pause=pause)
+        clients.append((await loop.create_connection(make, "127.0.0.1", port))[1])
+    async with asyncio.timeout(lead + seconds + SPARE_SECONDS):
         await asyncio.gather(*(client.closed for client in clients))
     seconds = perf_counter() - started
-    latencies = sorted(load.latencies) or [0.0]
+    latencies = sorted(work.latencies) or [0.0]
     return Outcome(
-        requests=len(load.latencies) + load.failed["answer"],
+        requests=len(work.latencies) + work.failed["answer"],
         seconds=seconds,
         p50_ms=1000 * _percentile(latencies, 0.50),
         p99_ms=1000 * _percentile(latencies, 0.99),
-        failed=load.failed,
+        failed=work.failed,
     )
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 
 from tests.benchmarks.generator import SPARE_SECONDS, Outcome, replay
-from tests.benchmarks.traffic import Traffic
+from tests.benchmarks.traffic import Load, Traffic
 
 _HERE = Path(__file__).parent
 
-Put = Callable[[int, Traffic, int, float], Outcome]
-"""Port, traffic, connections, seconds."""
+Put = Callable[[int, Load, int, float, float | None], Outcome]
+"""Port, load, connections, seconds; and how many requests a second, if not as many as go."""
 
 
 def find_generator(name: str) -> tuple[str, Put]:
@@ -29,7 +29,14 @@ def find_generator(name: str) -> tuple[str, Put]:
     if path is None:
         raise LookupError("wrk is not installed")
     wrk: str = path
-    return "wrk", lambda port, traffic, connections, seconds: _put_wrk(wrk, port, traffic, connections, seconds)
+
+    def put(port: int, load: Load, connections: int, seconds: float, per_second: float | None = None) -> Outcome:
+        """wrk cannot pace what it sends, nor make a request from the answer before it."""
+        if per_second is not None or not isinstance(load, Traffic):
+            return replay(port, load, connections, seconds, per_second)
+        return _put_wrk(wrk, port, load, connections, seconds)
+
+    return "wrk", put
 
 
 def _put_wrk(wrk: str, port: int, traffic: Traffic, connections: int, seconds: float) -> Outcome:

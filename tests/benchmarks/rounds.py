@@ -1,25 +1,23 @@
 """Rounds: every case for a few seconds, one after the other, and again. What disturbs the machine for a while then
 disturbs a case and its ceiling alike, and the median leaves out the round that it hit."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
-from threading import Thread
 
 import msgspec
 
-from tests.benchmarks.cases import CEILINGS, Case, Goal, ceiling_of, with_ceilings
+from tests.benchmarks import generator
+from tests.benchmarks.case import CEILINGS, Case, Goal, ceiling_of, with_ceilings
+from tests.benchmarks.cases import STORMERS
 from tests.benchmarks.generator import replay
 from tests.benchmarks.load import Put
-from tests.benchmarks.server import Server
 from tests.benchmarks.stage import Stage
-from tests.benchmarks.traffic import Connection, Traffic
+from tests.benchmarks.traffic import Chains, Connection, Load
 
 WARM_UP_SECONDS = 0.5
 LOOKED_AT = 3
 """Answers of a case that are looked at again after its last round."""
-STORMERS = 8
-"""Connections on which the other load of a case comes."""
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -34,6 +32,10 @@ class Figures(msgspec.Struct, frozen=True):
     per_second: float
     p50_ms: float
     p99_ms: float
+    beside_per_second: float
+    """Right answers of what the server had to do meanwhile."""
+    questions: float
+    """To a store for marks, for one request; 0 where no goal is about them."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -42,7 +44,8 @@ class Outcome(msgspec.Struct, frozen=True):
     words: str
     ratio: float
     """The median of the rounds."""
-    goal: float
+    at_least: float | None
+    at_most: float | None
     is_met: bool
 
 
@@ -67,13 +70,13 @@ def measure(
     Raises:
         WrongAnswer: a request was not answered as it must be, before, meanwhile or after.
     """
-    everything = with_ceilings(tuple(cases))
+    # Of what a case is held against all is here: a peer that could not be had is left out with its goals.
+    everything = [case for case in with_ceilings(tuple(cases)) if case.app in stage.servers]
     taken: dict[str, list[Figures]] = {case.name: [] for case in everything}
     say(f"{len(everything)} cases: about {len(everything) * (rounds * seconds + 1):.0f} s")
     for case in everything:
-        # Every request of a case once: from here on its tokens are known to the service. Of a ceiling's one will do.
-        _check(stage, case, most=1 if case.app in CEILINGS else len(stage.traffic[case.traffic].requests))
-        put(stage.servers[case.app].port, stage.traffic[case.traffic], case.connections, min(seconds, WARM_UP_SECONDS))
+        _check(stage, case, most=_to_look_at(stage, case))
+        _put(stage, put, case, min(seconds, WARM_UP_SECONDS))
     for number in range(1, rounds + 1):
         for case in everything:
             taken[case.name].append(_slice(stage, put, case, seconds))
@@ -83,23 +86,47 @@ def measure(
     return [_result(case, taken) for case in everything]
 
 
+def _to_look_at(stage: Stage, case: Case) -> int:
+    """Every request of a case: from here on its tokens are known to the service. Of a ceiling's one will do."""
+    if case.app in CEILINGS:
+        return 1
+    load = _load_of(stage, case)
+    return len(load.heads if isinstance(load, Chains) else load.requests)
+
+
+def _load_of(stage: Stage, case: Case, kind: str = "") -> Load:
+    return stage.loads[case.app][kind or case.traffic]
+
+
 def _check(stage: Stage, case: Case, *, most: int) -> None:
     with Connection(stage.servers[case.app].port) as connection:
-        connection.check(stage.traffic[case.traffic], case.name, most=most)
+        connection.check(_load_of(stage, case), case.name, most=most)
         if case.beside:
-            connection.check(stage.traffic[case.beside], case.beside, most=1)
+            connection.check(_load_of(stage, case, case.beside), case.beside, most=1)
+
+
+def _put(stage: Stage, put: Put, case: Case, seconds: float) -> generator.Outcome:
+    port = stage.servers[case.app].port
+    return put(port, _load_of(stage, case), case.connections, seconds, case.per_second)
 
 
 def _slice(stage: Stage, put: Put, case: Case, seconds: float) -> Figures:
-    server, traffic = stage.servers[case.app], stage.traffic[case.traffic]
+    server = stage.servers[case.app]
+    counts = any(goal.figure == "questions" for goal in case.goals)
+    asked = stage.questions(case.app) if counts else 0
     cpu, (postgres, redis) = server.cpu_seconds(), stage.store_seconds()
+    beside = 0.0
     if case.beside:
-        with _storm(server, stage.traffic[case.beside], seconds):
-            outcome = put(server.port, traffic, case.connections, seconds)
+        # More than the server can do, of something else; that it turns some of it away is right.
+        with ThreadPoolExecutor(1) as storm:
+            other = storm.submit(replay, server.port, _load_of(stage, case, case.beside), STORMERS, seconds)
+            outcome = _put(stage, put, case, seconds)
+            beside = other.result().right_per_second
     else:
-        outcome = put(server.port, traffic, case.connections, seconds)
+        outcome = _put(stage, put, case, seconds)
     outcome.check(case.name)
     cpu, (postgres_then, redis_then) = server.cpu_seconds() - cpu, stage.store_seconds()
+    asked = stage.questions(case.app) - asked if counts else 0
     return Figures(
         cpu_us=1e6 * cpu / outcome.requests,
         postgres_us=1e6 * (postgres_then - postgres) / outcome.requests,
@@ -107,18 +134,9 @@ def _slice(stage: Stage, put: Put, case: Case, seconds: float) -> Figures:
         per_second=outcome.requests / outcome.seconds,
         p50_ms=outcome.p50_ms,
         p99_ms=outcome.p99_ms,
+        beside_per_second=beside,
+        questions=asked / outcome.requests,
     )
-
-
-@contextmanager
-def _storm(server: Server, traffic: Traffic, seconds: float) -> Iterator[None]:
-    """More than the server can do, of something else; that it turns most of it away is right."""
-    storm = Thread(target=replay, args=(server.port, traffic, STORMERS, seconds))
-    storm.start()
-    try:
-        yield
-    finally:
-        storm.join()
 
 
 def _result(case: Case, taken: Mapping[str, list[Figures]]) -> Result:
@@ -132,25 +150,25 @@ def _result(case: Case, taken: Mapping[str, list[Figures]]) -> Result:
         rounds=ours,
         cheaper={app: _median_ratio(_column(theirs[app], "cpu_us"), _column(ours, "cpu_us")) for app in theirs},
         faster={app: _median_ratio(_column(ours, "per_second"), _column(theirs[app], "per_second")) for app in theirs},
-        goals=[_outcome(goal, ours, taken) for goal in case.goals],
+        goals=[outcome_of(goal, ours, taken) for goal in case.goals],
     )
 
 
-def _outcome(goal: Goal, ours: Sequence[Figures], taken: Mapping[str, list[Figures]]) -> Outcome:
+def outcome_of(goal: Goal, ours: Sequence[Figures], taken: Mapping[str, list[Figures]]) -> Outcome:
     def columns(cases: Sequence[Case]) -> list[list[float]]:
-        return [_column(taken[case.name], goal.figure) for case in cases]
+        return [_column(taken[case.name], goal.than_figure or goal.figure) for case in cases]
 
-    ours_column = _column(ours, goal.figure)
+    this = _column(ours, goal.figure)
     added, taken_away = columns(goal.than), columns(goal.minus)
-    measure = [
-        sum(column[at] for column in added) - sum(column[at] for column in taken_away) for at in range(len(ours_column))
-    ]
-    if goal.at_least is not None:
-        ratio = _median_ratio(measure, ours_column)
-        return Outcome(goal.words, ratio, goal.at_least, ratio >= goal.at_least)
-    most = goal.at_most or 0.0
-    ratio = _median_ratio(ours_column, measure)
-    return Outcome(goal.words, ratio, most, ratio <= most)
+    those = [sum(column[at] for column in added) - sum(column[at] for column in taken_away) for at in range(len(this))]
+    if not goal.than:
+        ratio = median(this)
+    elif goal.turned:
+        ratio = _median_ratio(those, this)
+    else:
+        ratio = _median_ratio(this, those)
+    is_met = ratio >= (goal.at_least or 0.0) and (goal.at_most is None or ratio <= goal.at_most)
+    return Outcome(goal.words, ratio, goal.at_least, goal.at_most, is_met)
 
 
 def _column(figures: Sequence[Figures], name: str) -> list[float]:

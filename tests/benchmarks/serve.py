@@ -1,19 +1,16 @@
-"""One server process with one worker: `python -m tests.benchmarks.serve FACTORY KIND SOCKET_FD PARENT CORE...`.
+"""One server process with one worker: `python -m tests.benchmarks.serve FACTORY KIND SOCKET_FD`.
 
 KIND `worker`: the service, as its own worker runs it. `bare`: a ceiling, on the same uvicorn with the same options,
 without what the worker puts around them.
 """
 
-import ctypes
 import os
-import signal
 import socket
 import sys
 from multiprocessing.connection import Connection
 
 import uvicorn
 
-_PR_SET_PDEATHSIG = 1
 _STOP_SECONDS = 2
 
 
@@ -43,10 +40,6 @@ def _serve_as_worker(factory: str, listener: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    factory, kind, fd, parent, *cores = sys.argv[1:]
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
-    if os.getppid() != int(parent):  # it died before the line above took effect
-        sys.exit(1)
-    os.sched_setaffinity(0, {int(core) for core in cores})
+    factory, kind, fd = sys.argv[1:]
     serve = _serve_as_worker if kind == "worker" else _serve_bare
     serve(factory, socket.socket(fileno=int(fd)))

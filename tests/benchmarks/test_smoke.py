@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.benchmarks.cases import CASES, POSTGRESQL, RAW, REDIS, with_ceilings
+from tests.benchmarks.case import POSTGRESQL, RAW, REDIS, with_ceilings
+from tests.benchmarks.cases import CASES
 from tests.benchmarks.cpu import family, share_out
 from tests.benchmarks.generator import Outcome, replay
 from tests.benchmarks.load import find_generator
@@ -28,7 +29,7 @@ WRONG = Traffic(RIGHT.requests, b'"active":false')
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with running("tests.benchmarks.ceilings:raw", share_out(), environ={}) as server:
+    with running("tests.benchmarks.ceilings:raw", share_out().server, environ={}) as server:
         with Connection(server.port) as connection:
             connection.check(RIGHT, "raw", most=1)
         yield server
@@ -38,16 +39,20 @@ def test_a_round(tmp_path: Path) -> None:
     wanted = {
         "introspect active, on PostgreSQL, 64 connections",
         "introspect active, unchecked, 64 connections",
-        "JWKS",
+        "introspect unknown",
+        "refresh, 16 connections",
+        "mixed, 90 % introspection",
+        "introspect active, 200 a second, beside logins",
+        "JWKS, not modified",
     }
     cases = [case for case in CASES if case.name in wanted]
-    options = ["--generator", "bundled", "--rounds", "1", "--seconds", "0.05", "--tokens", "8"]
+    options = ["--generator", "bundled", "--rounds", "1", "--seconds", "0.05", "--tokens", "8", "--no-peers"]
     options += [f"--only={case.name}" for case in cases]
-    files = [f"--json={tmp_path / 'run.json'}", f"--markdown={tmp_path / 'run.md'}"]
+    files = [f"--{kind}={tmp_path / kind}" for kind in ("json", "markdown", "plot")]
     done = subprocess.run([*COMMAND, *options, *files], cwd=CHECKOUT, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
 
-    run: dict[str, Any] = msgspec.json.decode((tmp_path / "run.json").read_bytes())
+    run: dict[str, Any] = msgspec.json.decode((tmp_path / "json").read_bytes())
     assert [result["case"] for result in run["results"]] == [case.name for case in with_ceilings(tuple(cases))]
     for result in run["results"]:
         assert result["median"]["per_second"] > 0
@@ -57,11 +62,15 @@ def test_a_round(tmp_path: Path) -> None:
         assert set(by_name[case.name]["cheaper"]) == set(by_name[case.name]["faster"]) == set(case.against)
         assert [goal["words"] for goal in by_name[case.name]["goals"]] == [goal.words for goal in case.goals]
         assert case.name in done.stdout
-    lines = (tmp_path / "run.md").read_text().splitlines()
-    assert len(lines) == len(run["results"]) + 2
-    assert len({line.count("|") for line in lines}) == 1
+    lines = (tmp_path / "markdown").read_text().splitlines()
+    assert sum(line.startswith("|") for line in lines) == len(run["results"]) + 2
+    assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
+    assert (tmp_path / "plot").read_text().startswith("<svg")
 
-    assert all(500 < size < 1_000 for size in run["token_bytes"].values())
+    remembered = [fact["measured"] for fact in run["facts"] if fact["unit"] == "bytes"]
+    assert len(remembered) == 2
+    assert all(500 < size < 1_000 for size in remembered)
+    assert by_name["introspect active, 200 a second, beside logins"]["median"]["beside_per_second"] > 0
 
     answered_by = run["answered_by"]
     assert answered_by[POSTGRESQL]["redis"] == 0 < answered_by[POSTGRESQL]["postgresql"]
@@ -97,7 +106,7 @@ GENERATORS = [
 @pytest.mark.parametrize("name", GENERATORS)
 def test_a_generator_counts_what_was_answered(server: Server, name: str) -> None:
     found, put = find_generator(name)
-    outcome = put(server.port, RIGHT, 4, 0.2)
+    outcome = put(server.port, RIGHT, 4, 0.2, None)
     outcome.check("raw")
     assert found == name
     assert outcome.seconds >= 0.2

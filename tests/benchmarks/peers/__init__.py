@@ -1,0 +1,5 @@
+"""Other providers, measured in the same rounds: installed from their registries into a directory of the tool's own.
+
+installation    at the versions of package-lock.json and requirements.lock; a peer that cannot be installed is left out
+servers         each on its usual server, with a client and tokens, and what it is asked
+"""
