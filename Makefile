@@ -50,6 +50,8 @@ lock: venv ## resolve the dependencies anew (needs a network); ARGS=--upgrade fo
 		--constraint requirements.lock pyproject.toml --output-file deploy/requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--constraint requirements.lock --group build --output-file deploy/requirements-build.lock
+	cd tests/benchmarks/peers && ../../../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate $(ARGS) requirements.in --output-file requirements.lock
 
 clean: ## remove what make has made; the data of `make dev` stays (make dev ARGS=--reset)
 	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
