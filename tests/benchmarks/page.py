@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tests.benchmarks.case import PEERS, Case
+from tests.benchmarks.case import POSTGRESQL, REDIS
 from tests.benchmarks.cases import CASES
 from tests.benchmarks.plot import build_plot
 from tests.benchmarks.report import Run, build_markdown
@@ -11,8 +11,8 @@ from tests.benchmarks.server import CHECKOUT
 
 PAGE, PLOT = CHECKOUT / "docs/performance.md", CHECKOUT / "docs/performance.svg"
 BEGIN, END = "<!-- begin: written by make bench -->\n", "<!-- end: written by make bench -->\n"
-_SIZED_BY = ("active", "revoked", "garbage", "token", "refresh", "revoke", "mixed", "login", "jwks", "metadata")
-"""The traffic by which a deployment is sized."""
+_SIZED_BY = {case.name for case in CASES if case.app in {REDIS, POSTGRESQL} or case.traffic == "login"}
+"""The cases by which a deployment is sized."""
 
 
 def write_docs(run: Run) -> None:
@@ -43,15 +43,9 @@ def build_figures(run: Run) -> str:
 
 
 def _build_sizes(results: Sequence[Result]) -> str:
-    rows = [result for result in results if _is_for_sizing(result)]
+    rows = [result for result in results if result.case in _SIZED_BY]
     lines = [f"| {result.case} | {_round(1e6 / max(result.median.cpu_us, 1.0)):,} |\n" for result in rows]
     return "".join(["| case | a second |\n", "|---|---:|\n", *lines])
-
-
-def _is_for_sizing(result: Result) -> bool:
-    kinds = {case.name: case for case in CASES}
-    case: Case | None = kinds.get(result.case)
-    return case is not None and case.traffic in _SIZED_BY and case.per_second is None and case.app not in PEERS
 
 
 def _round(number: float) -> int:

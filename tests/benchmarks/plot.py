@@ -19,7 +19,8 @@ _OURS, _PEER = "#1f5fa8", "#777777"
 
 def build_plot(run: Run) -> str:
     """One SVG picture: a dot for each case, and a stroke where each of its ceilings was in the same rounds."""
-    rows = [result for result in run.results if result.app not in CEILINGS]
+    # What is answered beside something else has the cost of that in its own.
+    rows = [each for each in run.results if each.app not in CEILINGS and not each.median.beside_per_second]
     figures = [cost for result in rows for cost in (result.median.cpu_us, *_ceilings(result).values())]
     scale = _Scale(min(figures, default=1.0), max(figures, default=1.0))
     bottom = _TOP + _ROW * len(rows)

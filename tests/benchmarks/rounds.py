@@ -70,7 +70,7 @@ def measure(
     Raises:
         WrongAnswer: a request was not answered as it must be, before, meanwhile or after.
     """
-    # Of what a case is held against all is here: a peer that could not be had is left out with its goals.
+    # A peer that could not be had is left out, with its goals. What a case is held against is always here.
     everything = [case for case in with_ceilings(tuple(cases)) if case.app in stage.servers]
     taken: dict[str, list[Figures]] = {case.name: [] for case in everything}
     say(f"{len(everything)} cases: about {len(everything) * (rounds * seconds + 1):.0f} s")
@@ -117,7 +117,7 @@ def _slice(stage: Stage, put: Put, case: Case, seconds: float) -> Figures:
     cpu, (postgres, redis) = server.cpu_seconds(), stage.store_seconds()
     beside = 0.0
     if case.beside:
-        # More than the server can do, of something else; that it turns some of it away is right.
+        # As much as the server can do, of something else; that it turns some of it away would be right.
         with ThreadPoolExecutor(1) as storm:
             other = storm.submit(replay, server.port, _load_of(stage, case, case.beside), STORMERS, seconds)
             outcome = _put(stage, put, case, seconds)
@@ -155,6 +155,8 @@ def _result(case: Case, taken: Mapping[str, list[Figures]]) -> Result:
 
 
 def outcome_of(goal: Goal, ours: Sequence[Figures], taken: Mapping[str, list[Figures]]) -> Outcome:
+    """What became of a goal, round by round; `taken` has the rounds of every case, by its name."""
+
     def columns(cases: Sequence[Case]) -> list[list[float]]:
         return [_column(taken[case.name], goal.than_figure or goal.figure) for case in cases]
 
