@@ -105,6 +105,85 @@ class InvalidTarget(OAuthError):
     code = "invalid_target"
 
 
+# --- The authorization endpoint
+
+
+class NoRecipient(AuthsvcError):
+    """It is not known that an answer may be sent where the request wants it: shown on a page, never by a redirect
+    (RFC 6749 §4.1.2.1). For that reason it is no OAuthError."""
+
+    code = "invalid_request"
+
+
+class AccessDenied(OAuthError):
+    """The user, or a rule, said no."""
+
+    code = "access_denied"
+
+
+class UnsupportedResponseType(OAuthError):
+    """No such response type here."""
+
+    code = "unsupported_response_type"
+
+
+class LoginRequired(OAuthError):
+    """The user would have to log in, and must not be asked to (OpenID Connect Core §3.1.2.6, as the next three)."""
+
+    code = "login_required"
+
+
+class ConsentRequired(OAuthError):
+    """The user would have to consent, and must not be asked to."""
+
+    code = "consent_required"
+
+
+class InteractionRequired(OAuthError):
+    """The user would have to do something else, and must not be asked to."""
+
+    code = "interaction_required"
+
+
+class AccountSelectionRequired(OAuthError):
+    """The user would have to choose an account, and must not be asked to."""
+
+    code = "account_selection_required"
+
+
+class UnmetAuthenticationRequirements(OAuthError):
+    """No login here is of the kind that is demanded (OpenID Connect Unmet Authentication Requirements 1.0)."""
+
+    code = "unmet_authentication_requirements"
+
+
+class RequestNotSupported(OAuthError):
+    """Request objects are not read here (RFC 9101 §7)."""
+
+    code = "request_not_supported"
+
+
+class RequestUriNotSupported(OAuthError):
+    """Requests are fetched from nowhere (RFC 9101 §7)."""
+
+    code = "request_uri_not_supported"
+
+
+class RegistrationNotSupported(OAuthError):
+    """A client is not registered by the way (OpenID Connect Core §7.2.1)."""
+
+    code = "registration_not_supported"
+
+
+# --- Registration of clients (RFC 7591 §3.2.2)
+
+
+class InvalidRedirectUri(OAuthError):
+    """A client may not be sent its answers there."""
+
+    code = "invalid_redirect_uri"
+
+
 # --- Bearer-protected endpoints (RFC 6750 §3.1)
 
 

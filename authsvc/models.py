@@ -16,6 +16,7 @@ JsonObject = dict[str, Any]
 class GrantType(StrEnum):
     """The grant types a client can be allowed (RFC 6749 §1.3)."""
 
+    AUTHORIZATION_CODE = "authorization_code"
     CLIENT_CREDENTIALS = "client_credentials"
     REFRESH_TOKEN = "refresh_token"  # noqa: S105 - a name
 
@@ -34,6 +35,24 @@ class IntrospectionRight(StrEnum):
     OWN = "own"
     AUDIENCE = "audience"
     ANY = "any"
+
+
+class ApplicationType(StrEnum):
+    """Where a client runs (OpenID Connect Registration §2): its redirect URIs are held to it."""
+
+    WEB = "web"
+    NATIVE = "native"
+    """On the user's own device."""
+
+
+class ConsentPolicy(StrEnum):
+    """Whether users are asked before a client gets anything of theirs."""
+
+    ALWAYS = "always"
+    REMEMBER = "remember"
+    """Once, until it asks for more."""
+    NEVER = "never"
+    """The operator vouches for it."""
 
 
 class Generations(msgspec.Struct, frozen=True, gc=False):
@@ -76,6 +95,20 @@ class Client:
     disabled_at: datetime | None
     secret_created_at: datetime | None = None
     old_secret_expires_at: datetime | None = None
+    redirect_uris: tuple[str, ...] = ()
+    application_type: ApplicationType = ApplicationType.WEB
+    require_pkce: bool = True
+    id_token_algorithm: str = "RS256"  # noqa: S105 - a name
+    userinfo_algorithm: str | None = None
+    """None: UserInfo is plain JSON."""
+    consent: ConsentPolicy = ConsentPolicy.REMEMBER
+    logo_uri: str | None = None
+    client_uri: str | None = None
+    policy_uri: str | None = None
+    tos_uri: str | None = None
+    default_max_age: int | None = None
+    """Seconds after which a login is too old, where a request names none."""
+    require_auth_time: bool = False
 
     @property
     def is_public(self) -> bool:
@@ -110,6 +143,16 @@ class Grant:
     rotated_at: datetime | None
     idle_until: datetime
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What a user has allowed a client, to be remembered."""
+
+    scope: frozenset[str]
+    resources: frozenset[str]
+    claims: frozenset[str]
+    """Asked for one by one, beside those that come with the scope."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """RFC 8414: the metadata document, built from the same sets the endpoints enforce (MET-11)."""
 
-from authsvc.models import AuthMethod, GrantType, JsonObject
+from authsvc.models import AuthMethod, JsonObject
+from authsvc.protocol.token_request import EXCHANGED
 
 CONFIDENTIAL_METHODS = (AuthMethod.BASIC, AuthMethod.POST)
 """What authenticates a client that has a secret."""
@@ -15,7 +16,7 @@ def build_metadata(issuer: str) -> JsonObject:
         "jwks_uri": f"{issuer}/.well-known/jwks.json",
         "introspection_endpoint": f"{issuer}/oauth2/introspect",
         "revocation_endpoint": f"{issuer}/oauth2/revoke",
-        "grant_types_supported": [str(grant) for grant in GrantType],
+        "grant_types_supported": [str(grant) for grant in EXCHANGED],
         "token_endpoint_auth_methods_supported": confidential,
         "introspection_endpoint_auth_methods_supported": confidential,
         "revocation_endpoint_auth_methods_supported": [*confidential, str(AuthMethod.NONE)],

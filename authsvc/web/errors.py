@@ -21,6 +21,7 @@ STATUSES: dict[type[AuthsvcError], int] = {
     errors.TooManyAttempts: 429,
     errors.InvalidClient: 401,
     errors.OAuthError: 400,
+    errors.NoRecipient: 400,
     errors.MissingToken: 401,
     errors.InvalidToken: 401,
     errors.InsufficientScope: 403,
