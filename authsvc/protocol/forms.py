@@ -1,4 +1,4 @@
-"""RFC 6749 §3.1, §3.2 and appendix B: the form bodies that clients send, read strictly (GEN-02 to GEN-06)."""
+"""RFC 6749 §3.1, §3.2 and appendix B: the parameters that clients send, read strictly (GEN-02 to GEN-06)."""
 
 from urllib.parse import parse_qsl
 
@@ -45,13 +45,24 @@ class Form:
         """Whether one of these came, be it empty."""
         return not names.isdisjoint(self._values)
 
+    def is_repeated(self, name: str) -> bool:
+        """Whether it came more than once, be it empty."""
+        return len(self._values.get(name, ())) > 1
+
+    def check_unrepeated(self) -> None:
+        """Raises InvalidRequest: a parameter, known or not, is repeated and not in `REPEATABLE` (GEN-04)."""
+        if any(self.is_repeated(name) and name not in REPEATABLE for name in self._values):
+            raise InvalidRequest("a parameter came more than once")
+
     def many(self, name: str) -> list[str]:
         """Every value, in the order they came; mostly none."""
         return [value for value in self._values.get(name, ()) if value]
 
 
-def parse_form(body: bytes, content_type: str | None) -> Form:
+def parse_form(body: bytes, content_type: str | None, *, keeps_repeated: bool = False) -> Form:
     """Read an `application/x-www-form-urlencoded` body in UTF-8.
+
+    Where it must be known who asks before anything is told, what is repeated is kept, for `Form.check_unrepeated`.
 
     Raises:
         InvalidRequest: another content type, more than `MAX_FIELDS` parameters, not UTF-8, a NUL, or a parameter,
@@ -70,19 +81,28 @@ def parse_form(body: bytes, content_type: str | None) -> Form:
         else:
             pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except UnicodeError as cause:
-        raise InvalidRequest("the body is not UTF-8") from cause
+        raise InvalidRequest("the parameters are not UTF-8") from cause
     except ValueError as cause:
-        raise InvalidRequest(f"the body has more than {MAX_FIELDS} parameters") from cause
+        raise InvalidRequest(f"there are more than {MAX_FIELDS} parameters") from cause
 
     values: dict[str, list[str]] = {}
     for name, value in pairs:
         if name not in values:
             values[name] = [value]
-        elif name in REPEATABLE:
+        elif keeps_repeated or name in REPEATABLE:
             values[name].append(value)
         else:
             raise InvalidRequest("a parameter came more than once")
     return Form(values)
+
+
+def parse_query(query: bytes) -> Form:
+    """Read the query of a URL as a form; what is repeated is kept.
+
+    Raises:
+        InvalidRequest: as `parse_form`.
+    """
+    return parse_form(query, _MEDIA_TYPE, keeps_repeated=True)
 
 
 def _is_form(content_type: str | None) -> bool:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authsvc.errors import InvalidRequest
-from authsvc.protocol.forms import MAX_FIELDS, parse_form
+from authsvc.protocol.forms import MAX_FIELDS, parse_form, parse_query
 
 CONTENT_TYPE = "application/x-www-form-urlencoded"
 SAFE_DESCRIPTION = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+")
@@ -91,14 +91,14 @@ def test_another_content_type_is_refused(content_type: str | None) -> None:
         (b"token=a%00b", "a parameter holds a NUL character"),
         (b"token=a\0b", "a parameter holds a NUL character"),
         (b"a%00b=1", "a parameter holds a NUL character"),
-        (b"a=%FF", "the body is not UTF-8"),
-        (b"a=\xff", "the body is not UTF-8"),
-        (b"a=%C3", "the body is not UTF-8"),
-        (b"a=%ED%A0%80", "the body is not UTF-8"),  # a lone surrogate
-        (b"a=%C0%80", "the body is not UTF-8"),  # a NUL in too many bytes
+        (b"a=%FF", "the parameters are not UTF-8"),
+        (b"a=\xff", "the parameters are not UTF-8"),
+        (b"a=%C3", "the parameters are not UTF-8"),
+        (b"a=%ED%A0%80", "the parameters are not UTF-8"),  # a lone surrogate
+        (b"a=%C0%80", "the parameters are not UTF-8"),  # a NUL in too many bytes
         ("a=1".encode("utf-16"), "a parameter holds a NUL character"),
-        (urlencode({f"a{n}": n for n in range(MAX_FIELDS + 1)}).encode(), "the body has more than 64 parameters"),
-        (b"&" * 100_000, "the body has more than 64 parameters"),
+        (urlencode({f"a{n}": n for n in range(MAX_FIELDS + 1)}).encode(), "there are more than 64 parameters"),
+        (b"&" * 100_000, "there are more than 64 parameters"),
     ],
 )
 def test_a_body_that_can_be_read_in_two_ways_or_in_none_is_refused(body: bytes, description: str) -> None:
@@ -143,6 +143,31 @@ def test_a_required_parameter_is_named_when_it_is_missing(body: bytes) -> None:
 
 def test_a_required_parameter_is_returned() -> None:
     assert parse_form(b"token=abc", CONTENT_TYPE).required("token") == "abc"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["scope=a&scope=a", "scope=a&scope=b", "scope=&scope=a", "scope&scope", "a=1&scope=a&sc%6fpe=b", "=1&=2"],
+)
+def test_what_is_repeated_is_kept_where_it_is_asked_for_and_refused_later(text: str) -> None:  # GEN-04
+    for form in (parse_query(text.encode()), parse_form(text.encode(), CONTENT_TYPE, keeps_repeated=True)):
+        name = next(name for name in ("scope", "") if form.is_repeated(name))
+        assert not form.is_repeated("a")
+        with pytest.raises(InvalidRequest, match="more than once"):
+            form.check_unrepeated()
+        if len(form.many(name)) > 1:
+            with pytest.raises(InvalidRequest, match="more than once"):
+                form.one(name)
+
+
+def test_a_query_is_read_as_a_body_is() -> None:  # AUZ-01
+    query = parse_query(b"scope=a+b&name=%C3%BC&empty=&resource=a&resource=b")
+    assert [query.one(name) for name in ("scope", "name", "empty", "none")] == ["a b", "ü", None, None]
+    assert query.many("resource") == ["a", "b"]
+    query.check_unrepeated()
+    for broken in (b"a=%FF", b"a=%00", b"&".join(b"a%d=1" % n for n in range(MAX_FIELDS + 1))):
+        with pytest.raises(InvalidRequest):
+            parse_query(broken)
 
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
