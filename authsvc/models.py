@@ -146,6 +146,23 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimAsk:
+    """How one claim is asked for (OpenID Connect Core §5.5.1)."""
+
+    essential: bool = False
+    values: tuple[str | int | float | bool, ...] = ()
+    """Those that are wanted; none: any."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimsRequest:
+    """Claims that are asked for one by one, by name: what the parameter `claims` says."""
+
+    userinfo: dict[str, ClaimAsk]
+    id_token: dict[str, ClaimAsk]
+
+
+@dataclass(frozen=True, slots=True)
 class Consent:
     """What a user has allowed a client, to be remembered."""
 

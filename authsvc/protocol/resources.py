@@ -39,3 +39,14 @@ def audience_of(resources: Sequence[str], allowed: Sequence[str], default: str) 
     if resources[0] not in allowed:
         raise InvalidTarget("the client may not ask for this resource")
     return resources[0]
+
+
+def granted_resources(resources: Sequence[str], allowed: Sequence[str], default: str) -> tuple[str, ...]:
+    """The resources that a grant is for: those asked for, each once; none where none is asked for (RSC-02).
+
+    Raises:
+        InvalidTarget: the client may not have one of them.
+    """
+    if not set(resources) <= set(allowed or (default,)):
+        raise InvalidTarget("the client may not ask for this resource")
+    return tuple(dict.fromkeys(resources))

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 
 from authsvc.errors import InvalidScope
 
+OPENID, OFFLINE_ACCESS = "openid", "offline_access"
+"""Those of OpenID Connect that change the kind of the answer."""
+
 MAX_SCOPE_LENGTH = 2048
 """Of the whole text: a token that holds it stays below `jwt.MAX_TOKEN_BYTES`."""
 

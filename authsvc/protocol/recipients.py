@@ -1,0 +1,103 @@
+"""RFC 6749 §3.1.2, §4.1.2.1: who asks for authorization, and where they may be answered (AUZ-02).
+
+Until that is known nothing goes anywhere but to a page.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from authsvc.errors import InvalidRedirectUri, NoRecipient
+from authsvc.models import Client
+from authsvc.protocol.forms import Form
+from authsvc.protocol.redirects import check_redirect_uri, is_registered
+from authsvc.protocol.scopes import OPENID
+
+MAX_VALUE_LENGTH = 1024
+"""Of what is carried along and given back: `state` and `nonce`."""
+
+_VISIBLE = re.compile(r"[\x20-\x7e]+")
+_REPLACING = ("request", "request_uri")
+
+
+class ResponseMode(StrEnum):
+    """How the answer travels. Never in a fragment (AUZ-06)."""
+
+    QUERY = "query"
+    FORM_POST = "form_post"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Who asks, where the answer may go, and what it needs to be understood there."""
+
+    client_id: str
+    redirect_uri: str
+    names_redirect_uri: bool
+    """Whether the request did; then so must the one that redeems the code (COD-02)."""
+    response_mode: ResponseMode
+    state: str | None
+
+
+def parse_client_id(form: Form) -> str:
+    """Raises NoRecipient: there is none, or more than one."""
+    if form.is_repeated("client_id"):
+        raise NoRecipient("the parameter client_id came more than once")
+    client_id = form.one("client_id")
+    if client_id is None:
+        raise NoRecipient("the parameter client_id is missing")
+    return client_id
+
+
+def find_recipient(form: Form, client: Client | None) -> Recipient:
+    """Where the answer to this request of this client goes, be it an error.
+
+    Raises:
+        NoRecipient: there is no such client, it is disabled, or the redirect URI is none of its own (RED-01, RED-02).
+            A missing one is fine where exactly one is registered (RED-07), but not in OpenID Connect, which demands it,
+            nor beside a request object, which is not read here and may name another.
+    """
+    if client is None or client.disabled_at is not None:
+        raise NoRecipient("there is no such client")
+    if form.is_repeated("redirect_uri"):
+        raise NoRecipient("the parameter redirect_uri came more than once")
+    asked = form.one("redirect_uri")
+    if asked is None:
+        is_optional = len(client.redirect_uris) == 1 and not (_names_openid(form) or any(map(form.many, _REPLACING)))
+        if not is_optional:
+            raise NoRecipient("the parameter redirect_uri is missing")
+    elif not is_registered(asked, client.redirect_uris):
+        raise NoRecipient("the redirect_uri is none that is registered for the client")
+    redirect_uri = asked or client.redirect_uris[0]
+    try:
+        check_redirect_uri(redirect_uri, client.application_type)  # RED-06: whoever wrote the row
+    except InvalidRedirectUri as cause:
+        raise NoRecipient("the redirect_uri of the client is not usable") from cause
+    return Recipient(
+        client_id=client.client_id,
+        redirect_uri=redirect_uri,
+        names_redirect_uri=asked is not None,
+        response_mode=_find_response_mode(form),
+        state=_find_state(form),
+    )
+
+
+def _names_openid(form: Form) -> bool:
+    return any(OPENID in scope.split(" ") for scope in form.many("scope"))
+
+
+def _find_response_mode(form: Form) -> ResponseMode:
+    """The one of a code where none is named that could be used."""
+    asked = form.many("response_mode")
+    return ResponseMode(asked[0]) if len(asked) == 1 and asked[0] in set(ResponseMode) else ResponseMode.QUERY
+
+
+def _find_state(form: Form) -> str | None:
+    """None where there is none that could be given back as it came (AUZ-05)."""
+    asked = form.many("state")
+    return asked[0] if len(asked) == 1 and not form.is_repeated("state") and is_plain(asked[0]) else None
+
+
+def is_plain(text: str) -> bool:
+    """Whether it is printable ASCII of a length that can be carried along."""
+    return len(text) <= MAX_VALUE_LENGTH and _VISIBLE.fullmatch(text) is not None
