@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from authsvc.cli.client_settings import sign_in_options
 from authsvc.cli.context import operator_command, tell, with_flows
 from authsvc.cli.durations import Duration
 from authsvc.models import AuthMethod, Client, GrantType, IntrospectionRight
-from authsvc.protocol.clients import ClientChanges, ClientRegistration
+from authsvc.protocol.clients import ClientChanges, ClientRegistration, SignInSettings
 
 if TYPE_CHECKING:
     from authsvc.flows import Flows
@@ -45,6 +46,7 @@ def client() -> None:
     type=click.Choice([str(method) for method in AuthMethod]),
     help="The one method it must use. Default: client_secret_basic and client_secret_post.",
 )
+@sign_in_options
 @operator_command
 def create(
     name: str,
@@ -56,6 +58,7 @@ def create(
     serves: tuple[str, ...],
     introspect: str,
     token_endpoint_auth_method: str | None,
+    settings: SignInSettings,
     as_json: bool,
     data_dir: Path,
 ) -> None:
@@ -70,6 +73,7 @@ def create(
         audiences=audiences,
         serves=serves,
         introspection=IntrospectionRight(introspect),
+        **settings,
     )
     made, secret = with_flows(data_dir, lambda flows: flows.clients.create(registration))
     answer = {"client_id": made.client_id} | ({"client_secret": secret} if secret else {})
@@ -113,6 +117,7 @@ def show(client_id: str, as_json: bool, data_dir: Path) -> None:
     type=click.Choice([EITHER_SECRET_METHOD, *(str(method) for method in AuthMethod)]),
     help="The one method it must use; any: client_secret_basic and client_secret_post.",
 )
+@sign_in_options
 @operator_command
 def update(
     client_id: str,
@@ -123,11 +128,12 @@ def update(
     serves: tuple[str, ...],
     introspect: str | None,
     token_endpoint_auth_method: str | None,
+    settings: ClientChanges,
     as_json: bool,
     data_dir: Path,
 ) -> None:
     """Change what is named; a list is replaced as a whole. Every worker goes by it within about a second."""
-    changes = ClientChanges()
+    changes = settings.copy()
     if name is not None:
         changes["name"] = name
     if grants:
@@ -206,6 +212,18 @@ def _describe(client: Client) -> dict[str, Any]:
         "serves": sorted(client.serves),
         "introspect": client.introspection,
         "first_party": client.first_party,
+        "redirect_uris": list(client.redirect_uris),
+        "application_type": client.application_type,
+        "require_pkce": client.require_pkce,
+        "id_token_signed_response_alg": client.id_token_algorithm,
+        "userinfo_signed_response_alg": client.userinfo_algorithm,
+        "consent": client.consent,
+        "logo_uri": client.logo_uri,
+        "client_uri": client.client_uri,
+        "policy_uri": client.policy_uri,
+        "tos_uri": client.tos_uri,
+        "default_max_age": client.default_max_age,
+        "require_auth_time": client.require_auth_time,
         "created_at": _time(client.created_at),
         "disabled_at": _time(client.disabled_at),
         "secret_created_at": _time(client.secret_created_at),

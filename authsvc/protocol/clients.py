@@ -1,15 +1,20 @@
-"""RFC 7591 §2: what a client may be registered as."""
+"""RFC 7591 §2, OpenID Connect Registration §2: what a client may be registered as."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypedDict
 
-from authsvc.errors import InvalidScope, InvalidTarget, InvalidValue
-from authsvc.models import AuthMethod, Client, GrantType, IntrospectionRight
+from authsvc.errors import InvalidRedirectUri, InvalidScope, InvalidTarget, InvalidValue
+from authsvc.models import ApplicationType, AuthMethod, Client, ConsentPolicy, GrantType, IntrospectionRight
+from authsvc.protocol.jwa import ALGORITHMS
+from authsvc.protocol.next_step import is_assured
+from authsvc.protocol.redirects import check_redirect_uri, is_web_page
 from authsvc.protocol.resources import parse_resource
 from authsvc.protocol.scopes import format_scope, parse_scope
 
 MAX_NAME = 200
+MAX_REDIRECT_URIS = 50
+MAX_MAX_AGE = 10 * 365 * 86400
 _DEFAULT_GRANTS: dict[bool, tuple[GrantType, ...]] = {True: (GrantType.REFRESH_TOKEN,), False: ()}
 
 
@@ -26,9 +31,38 @@ class ClientRegistration:
     audiences: tuple[str, ...] = ()
     serves: tuple[str, ...] = ()
     introspection: IntrospectionRight = IntrospectionRight.AUDIENCE
+    redirect_uris: tuple[str, ...] = ()
+    application_type: ApplicationType = ApplicationType.WEB
+    require_pkce: bool = True
+    id_token_algorithm: str = "RS256"  # noqa: S105 - a name
+    userinfo_algorithm: str | None = None
+    consent: ConsentPolicy = ConsentPolicy.REMEMBER
+    logo_uri: str | None = None
+    client_uri: str | None = None
+    policy_uri: str | None = None
+    tos_uri: str | None = None
+    default_max_age: int | None = None
+    require_auth_time: bool = False
 
 
-class ClientChanges(TypedDict, total=False):
+class SignInSettings(TypedDict, total=False):
+    """What matters for a client that sends its users to the authorization endpoint."""
+
+    redirect_uris: tuple[str, ...]
+    application_type: ApplicationType
+    require_pkce: bool
+    id_token_algorithm: str
+    userinfo_algorithm: str | None
+    consent: ConsentPolicy
+    logo_uri: str | None
+    client_uri: str | None
+    policy_uri: str | None
+    tos_uri: str | None
+    default_max_age: int | None
+    require_auth_time: bool
+
+
+class ClientChanges(SignInSettings, total=False):
     """What an operator may change later; what is not named stays."""
 
     name: str
@@ -43,7 +77,7 @@ class ClientChanges(TypedDict, total=False):
 def build_client(
     registration: ClientRegistration, *, client_id: str, secret_digests: tuple[bytes, ...], now: datetime
 ) -> Client:
-    """Raises InvalidValue when the registration contradicts itself or names no valid scope or resource."""
+    """Raises InvalidValue: the registration contradicts itself, or names what is none of its kind."""
     if not registration.name.isprintable() or not 0 < len(registration.name) <= MAX_NAME:
         raise InvalidValue("the name must be printable text", pointer="/client_name")
     if registration.public and GrantType.CLIENT_CREDENTIALS in registration.grant_types:
@@ -61,7 +95,8 @@ def build_client(
         serves = frozenset(parse_resource(each) for each in registration.serves)
     except (InvalidScope, InvalidTarget) as error:
         raise InvalidValue(error.description) from error
-    return Client(
+    _check_names(registration)
+    made = Client(
         client_id=client_id,
         name=registration.name,
         secret_digests=secret_digests,
@@ -76,7 +111,63 @@ def build_client(
         created_at=now,
         disabled_at=None,
         secret_created_at=now if secret_digests else None,
+        redirect_uris=tuple(dict.fromkeys(registration.redirect_uris)),
+        application_type=registration.application_type,
+        require_pkce=registration.require_pkce,
+        id_token_algorithm=registration.id_token_algorithm,
+        userinfo_algorithm=registration.userinfo_algorithm,
+        consent=registration.consent,
+        logo_uri=registration.logo_uri,
+        client_uri=registration.client_uri,
+        policy_uri=registration.policy_uri,
+        tos_uri=registration.tos_uri,
+        default_max_age=registration.default_max_age,
+        require_auth_time=registration.require_auth_time,
     )
+    _check_sign_in(made)
+    return made
+
+
+def _check_names(registration: ClientRegistration) -> None:
+    """What is named by letters: algorithms, pages, a number of seconds."""
+    for algorithm, pointer in (
+        (registration.id_token_algorithm, "/id_token_signed_response_alg"),
+        (registration.userinfo_algorithm, "/userinfo_signed_response_alg"),
+    ):
+        if algorithm is not None and algorithm not in ALGORITHMS:
+            raise InvalidValue(f"the algorithm is one of {', '.join(ALGORITHMS)}", pointer=pointer)
+    for uri, pointer in (
+        (registration.logo_uri, "/logo_uri"),
+        (registration.client_uri, "/client_uri"),
+        (registration.policy_uri, "/policy_uri"),
+        (registration.tos_uri, "/tos_uri"),
+    ):
+        if uri is not None and not is_web_page(uri):
+            raise InvalidValue("a page or picture of a client has an https URI", pointer=pointer)
+    max_age = registration.default_max_age
+    if max_age is not None and not 0 <= max_age <= MAX_MAX_AGE:
+        raise InvalidValue("the age of a login is a number of seconds", pointer="/default_max_age")
+
+
+def _check_sign_in(client: Client) -> None:
+    """What sends its users to the authorization endpoint needs somewhere to get them back."""
+    if len(client.redirect_uris) > MAX_REDIRECT_URIS:
+        raise InvalidValue(f"a client has at most {MAX_REDIRECT_URIS} redirect URIs", pointer="/redirect_uris")
+    for uri in client.redirect_uris:
+        try:
+            check_redirect_uri(uri, client.application_type)
+        except InvalidRedirectUri as error:
+            raise InvalidValue(error.description, pointer="/redirect_uris") from error
+    if GrantType.AUTHORIZATION_CODE in client.grant_types and not client.redirect_uris:
+        raise InvalidValue("a client with the grant authorization_code has a redirect URI", pointer="/redirect_uris")
+    if client.is_public and not client.require_pkce:
+        raise InvalidValue("a public client uses PKCE", pointer="/require_pkce")  # PKC-02
+    if client.consent is ConsentPolicy.NEVER and not all(is_assured(client, uri) for uri in client.redirect_uris):
+        raise InvalidValue(  # AUZ-14
+            "users are asked for consent to a public client with a redirect URI that is not https, "
+            "unless it is first party",
+            pointer="/consent",
+        )
 
 
 def change_client(client: Client, changes: ClientChanges) -> Client:
@@ -95,6 +186,18 @@ def change_client(client: Client, changes: ClientChanges) -> Client:
         audiences=client.audiences,
         serves=tuple(client.serves),
         introspection=client.introspection,
+        redirect_uris=client.redirect_uris,
+        application_type=client.application_type,
+        require_pkce=client.require_pkce,
+        id_token_algorithm=client.id_token_algorithm,
+        userinfo_algorithm=client.userinfo_algorithm,
+        consent=client.consent,
+        logo_uri=client.logo_uri,
+        client_uri=client.client_uri,
+        policy_uri=client.policy_uri,
+        tos_uri=client.tos_uri,
+        default_max_age=client.default_max_age,
+        require_auth_time=client.require_auth_time,
     )
     asked = build_client(
         replace(present, **changes), client_id=client.client_id, secret_digests=(), now=client.created_at

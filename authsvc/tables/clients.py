@@ -3,21 +3,57 @@
 from datetime import datetime
 from typing import Any
 
-from authsvc.models import AuthMethod, Client, GrantType, IntrospectionRight
+from authsvc.models import ApplicationType, AuthMethod, Client, ConsentPolicy, GrantType, IntrospectionRight
 from authsvc.tables.db import Queries, Row
 
-_COLUMNS = (
-    "client_id, name, secret_digests, token_endpoint_auth_method, grant_types, scope, audiences, serves, "
-    "introspection, first_party, created_at, disabled_at, secret_created_at, old_secret_expires_at"
+# What an operator may change of a client, in the order of `_changeable`.
+_CHANGEABLE = (
+    "name",
+    "token_endpoint_auth_method",
+    "grant_types",
+    "scope",
+    "audiences",
+    "serves",
+    "introspection",
+    "first_party",
+    "redirect_uris",
+    "application_type",
+    "require_pkce",
+    "id_token_signed_response_alg",
+    "userinfo_signed_response_alg",
+    "consent",
+    "logo_uri",
+    "client_uri",
+    "policy_uri",
+    "tos_uri",
+    "default_max_age",
+    "require_auth_time",
+)
+_GIVEN = (
+    "client_id",
+    "secret_digests",
+    "created_at",
+    "disabled_at",
+    "secret_created_at",
+    "old_secret_expires_at",
+)
+_COLUMNS = ", ".join((*_GIVEN, *_CHANGEABLE))
+
+
+def _places(first: int, many: int) -> list[str]:
+    return [f"${number}" for number in range(first, first + many)]
+
+
+_INSERT = f"INSERT INTO auth.clients ({_COLUMNS}) VALUES ({', '.join(_places(1, len(_GIVEN) + len(_CHANGEABLE)))})"
+_UPDATE = (
+    f"UPDATE auth.clients SET ({', '.join(_CHANGEABLE)}) = ROW ({', '.join(_places(2, len(_CHANGEABLE)))}) "
+    "WHERE client_id = $1"
 )
 
 
-async def insert_client(db: Queries, client: Client) -> None:
-    await db.execute(
-        f"INSERT INTO auth.clients ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-        client.client_id,
+def _changeable(client: Client) -> tuple[Any, ...]:
+    return (
         client.name,
-        list(client.secret_digests),
         client.auth_method,
         sorted(client.grant_types),
         list(client.scope),
@@ -25,10 +61,31 @@ async def insert_client(db: Queries, client: Client) -> None:
         sorted(client.serves),
         client.introspection,
         client.first_party,
+        list(client.redirect_uris),
+        client.application_type,
+        client.require_pkce,
+        client.id_token_algorithm,
+        client.userinfo_algorithm,
+        client.consent,
+        client.logo_uri,
+        client.client_uri,
+        client.policy_uri,
+        client.tos_uri,
+        client.default_max_age,
+        client.require_auth_time,
+    )
+
+
+async def insert_client(db: Queries, client: Client) -> None:
+    await db.execute(
+        _INSERT,
+        client.client_id,
+        list(client.secret_digests),
         client.created_at,
         client.disabled_at,
         client.secret_created_at,
         client.old_secret_expires_at,
+        *_changeable(client),
     )
 
 
@@ -70,19 +127,7 @@ async def find_client_for_update(db: Queries, client_id: str) -> Client | None:
 
 async def update_client(db: Queries, client: Client) -> None:
     """Replace what an operator may change of it."""
-    await db.execute(
-        "UPDATE auth.clients SET name = $2, token_endpoint_auth_method = $3, grant_types = $4, scope = $5, "
-        "audiences = $6, serves = $7, introspection = $8, first_party = $9 WHERE client_id = $1",
-        client.client_id,
-        client.name,
-        client.auth_method,
-        sorted(client.grant_types),
-        list(client.scope),
-        list(client.audiences),
-        sorted(client.serves),
-        client.introspection,
-        client.first_party,
-    )
+    await db.execute(_UPDATE, client.client_id, *_changeable(client))
 
 
 async def rotate_secret(
@@ -144,4 +189,16 @@ def _client(row: Row) -> Client:
         disabled_at=row["disabled_at"],
         secret_created_at=row["secret_created_at"],
         old_secret_expires_at=row["old_secret_expires_at"],
+        redirect_uris=tuple(row["redirect_uris"]),
+        application_type=ApplicationType(row["application_type"]),
+        require_pkce=row["require_pkce"],
+        id_token_algorithm=row["id_token_signed_response_alg"],
+        userinfo_algorithm=row["userinfo_signed_response_alg"],
+        consent=ConsentPolicy(row["consent"]),
+        logo_uri=row["logo_uri"],
+        client_uri=row["client_uri"],
+        policy_uri=row["policy_uri"],
+        tos_uri=row["tos_uri"],
+        default_max_age=row["default_max_age"],
+        require_auth_time=row["require_auth_time"],
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from authsvc.errors import InvalidClient, InvalidScope, InvalidValue, NotFound, UnauthorizedClient
-from authsvc.models import AuthMethod, GrantType, IntrospectionRight
+from authsvc.models import ApplicationType, AuthMethod, ConsentPolicy, GrantType, IntrospectionRight
 from authsvc.protocol.clients import ClientChanges
 from tests.flows.workers import Caller, Worker, claims_of, contents, sql
 
@@ -32,6 +32,21 @@ async def test_what_is_named_changes_and_the_rest_stays(worker: Worker) -> None:
         ({"introspection": IntrospectionRight.OWN}, "introspection", IntrospectionRight.OWN),
         ({"auth_method": AuthMethod.POST}, "auth_method", AuthMethod.POST),
         ({"auth_method": None}, "auth_method", None),
+        ({"redirect_uris": ("https://a.example/cb",)}, "redirect_uris", ("https://a.example/cb",)),
+        ({"application_type": ApplicationType.NATIVE}, "application_type", ApplicationType.NATIVE),
+        ({"redirect_uris": ("http://[::1]/cb",) * 2}, "redirect_uris", ("http://[::1]/cb",)),
+        ({"require_pkce": False}, "require_pkce", False),
+        ({"id_token_algorithm": "ES256"}, "id_token_algorithm", "ES256"),
+        ({"userinfo_algorithm": "RS256"}, "userinfo_algorithm", "RS256"),
+        ({"userinfo_algorithm": None}, "userinfo_algorithm", None),
+        ({"consent": ConsentPolicy.NEVER}, "consent", ConsentPolicy.NEVER),
+        ({"logo_uri": "https://a.example/logo"}, "logo_uri", "https://a.example/logo"),
+        ({"client_uri": "https://a.example/"}, "client_uri", "https://a.example/"),
+        ({"policy_uri": "https://a.example/policy"}, "policy_uri", "https://a.example/policy"),
+        ({"tos_uri": "https://a.example/tos"}, "tos_uri", "https://a.example/tos"),
+        ({"default_max_age": 3600}, "default_max_age", 3600),
+        ({"require_auth_time": True}, "require_auth_time", True),
+        ({"redirect_uris": ()}, "redirect_uris", ()),
     ]
     for changes, name, value in steps:
         changed = await worker.flows.clients.update(client.client_id, changes)
@@ -54,6 +69,10 @@ async def test_a_change_that_contradicts_the_client_changes_nothing(worker: Work
         (confidential, {"auth_method": AuthMethod.NONE}),
         (public, {"auth_method": AuthMethod.BASIC}),
         (public, {"grant_types": (GrantType.CLIENT_CREDENTIALS,)}),
+        (public, {"require_pkce": False}),
+        (confidential, {"grant_types": (GrantType.AUTHORIZATION_CODE,)}),
+        (confidential, {"redirect_uris": ("http://a.example/cb",)}),
+        (confidential, {"logo_uri": "javascript:alert(1)"}),
     ]
     for who, changes in wrong:
         with pytest.raises(InvalidValue):

@@ -61,6 +61,35 @@ def test_a_client_is_made_shown_changed_and_deleted(environ: Environ) -> None:
     check_refused(environ, 1, "no such client", "client", "show", client_id)
 
 
+def test_a_client_that_sends_its_users_here_is_made_shown_and_changed(environ: Environ) -> None:
+    create = ["--grant", "authorization_code", "--redirect-uri", "http://127.0.0.1/cb", "--redirect-uri",
+              "com.example.app:/cb", "--application-type", "native", "--no-require-pkce", "--consent", "always",
+              "--id-token-signed-response-alg", "ES256", "--userinfo-signed-response-alg", "RS256",
+              "--logo-uri", "https://a.example/logo", "--client-uri", "https://a.example/", "--policy-uri",
+              "https://a.example/policy", "--tos-uri", "https://a.example/tos", "--default-max-age", "0",
+              "--require-auth-time"]  # fmt: skip
+    client_id = told(environ, "client", "create", "--name", "an app", *create)["client_id"]
+    shown = told(environ, "client", "show", client_id)
+    settings = {
+        "grant_types": ["authorization_code"], "redirect_uris": ["http://127.0.0.1/cb", "com.example.app:/cb"],
+        "application_type": "native", "require_pkce": False, "consent": "always",
+        "id_token_signed_response_alg": "ES256", "userinfo_signed_response_alg": "RS256",
+        "logo_uri": "https://a.example/logo", "client_uri": "https://a.example/",
+        "policy_uri": "https://a.example/policy", "tos_uri": "https://a.example/tos", "default_max_age": 0,
+        "require_auth_time": True,
+    }  # fmt: skip
+    assert shown | settings == shown
+
+    emptied = ["--redirect-uri", "", "--grant", "refresh_token", "--require-pkce", "--no-require-auth-time",
+               "--userinfo-signed-response-alg", "", "--logo-uri", "", "--client-uri", "", "--policy-uri", "",
+               "--tos-uri", "", "--default-max-age", ""]  # fmt: skip
+    assert told(environ, "client", "update", client_id, *emptied) == shown | {
+        "grant_types": ["refresh_token"], "redirect_uris": [], "require_pkce": True,
+        "userinfo_signed_response_alg": None, "logo_uri": None, "client_uri": None, "policy_uri": None,
+        "tos_uri": None, "default_max_age": None, "require_auth_time": False,
+    }  # fmt: skip
+
+
 def test_a_secret_is_rotated_with_an_overlap_and_without(environ: Environ) -> None:
     client_id = told(environ, "client", "create", "--name", "a client")["client_id"]
     seen = set()
@@ -117,6 +146,8 @@ def test_a_pepper_is_made_and_read(environ: Environ) -> None:
     [
         (2, "name what is to change", ("client", "update", "first-party")),
         (1, "no such client", ("client", "update", "cli_x", "--name", "x")),
+        (1, "https", ("client", "update", "first-party", "--redirect-uri", "http://a.example/cb")),
+        (2, "--default-max-age", ("client", "update", "first-party", "--default-max-age", "soon")),
         (2, "--drop-old", ("client", "rotate-secret", "cli_x", "--drop-old", "--keep-old-for", "1h")),
         (2, "24h", ("client", "rotate-secret", "cli_x", "--keep-old-for", "tomorrow")),
         (1, "30 days", ("client", "rotate-secret", "cli_x", "--keep-old-for", "31d")),

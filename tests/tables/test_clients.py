@@ -3,15 +3,32 @@
 import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import asyncpg
 import pytest
 
-from authsvc.models import AuthMethod, GrantType, IntrospectionRight
+from authsvc.models import ApplicationType, AuthMethod, Client, ConsentPolicy, GrantType, IntrospectionRight
 from authsvc.protocol.revocation import client_mark
 from authsvc.tables import cache_mode, clients, revocations
 from authsvc.tables.db import Database
 from tests.tables.rows import LATER, NOW, a_client, insert_pair, open_session
+
+SIGN_IN: dict[str, Any] = {
+    "redirect_uris": ("https://z.example/cb", "com.example.app:/cb"),
+    "application_type": ApplicationType.NATIVE,
+    "require_pkce": False,
+    "id_token_algorithm": "ES256",
+    "userinfo_algorithm": "Ed25519",
+    "consent": ConsentPolicy.ALWAYS,
+    "logo_uri": "https://z.example/logo",
+    "client_uri": "https://z.example/client",
+    "policy_uri": "https://z.example/policy",
+    "tos_uri": "https://z.example/tos",
+    "default_max_age": 0,
+    "require_auth_time": True,
+}
+"""Of each the other value than that of a client which never heard of it."""
 
 
 @pytest.mark.parametrize("method", [None, *AuthMethod])
@@ -29,6 +46,7 @@ async def test_a_client_comes_back_as_it_went_in(
         disabled_at=NOW,
         secret_created_at=NOW,
         old_secret_expires_at=LATER,
+        **SIGN_IN,
     )
     await clients.insert_client(db, client)
     assert await clients.find_client(db, client.client_id) == client
@@ -56,6 +74,39 @@ async def test_the_built_in_client_is_public_and_first_party_and_has_no_secret(d
     assert client.secret_digests == ()
     assert client.grant_types == {GrantType.REFRESH_TOKEN}
     assert client.introspection is IntrospectionRight.OWN
+
+
+@pytest.mark.parametrize("policy", ConsentPolicy)
+async def test_every_consent_policy_is_kept(db: Database, policy: ConsentPolicy) -> None:
+    client = a_client(consent=policy)
+    await clients.insert_client(db, client)
+    assert await clients.find_client(db, client.client_id) == client
+
+
+async def test_a_client_that_never_heard_of_redirects_is_what_a_new_one_is_by_default(db: Database) -> None:
+    """Rows of before, and those that a worker of the version before writes."""
+    await db.execute(
+        "INSERT INTO auth.clients (client_id, name, secret_digests, grant_types, scope, audiences, serves, "
+        "introspection, first_party, created_at) "
+        "VALUES ('cli_old', 'old', '{}', '{}', '{}', '{}', '{}', 'own', false, $1)",
+        NOW,
+    )
+    found = await clients.find_client(db, "cli_old")
+    assert found == Client(
+        client_id="cli_old",
+        name="old",
+        secret_digests=(),
+        auth_method=None,
+        grant_types=frozenset(),
+        scope=(),
+        audiences=(),
+        serves=frozenset(),
+        introspection=IntrospectionRight.OWN,
+        first_party=False,
+        created_at=NOW,
+        disabled_at=None,
+    )
+    assert all(getattr(found, name) != value for name, value in SIGN_IN.items())
 
 
 async def test_the_number_of_a_client_comes_with_it(db: Database) -> None:
@@ -187,6 +238,7 @@ async def test_what_an_operator_may_change_is_replaced_and_the_rest_stays(db: Da
         serves=frozenset({"https://new.example"}),
         introspection=IntrospectionRight.ANY,
         first_party=False,
+        **SIGN_IN,
     )
     await clients.update_client(db, replace(changed, secret_digests=(b"unasked",), disabled_at=NOW))
     assert await clients.find_client(db, client.client_id) == changed

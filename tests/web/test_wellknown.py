@@ -150,7 +150,8 @@ Attempt = Callable[[House, str], Awaitable[httpx2.Response]]
 
 
 async def use_grant(house: House, grant: str) -> httpx2.Response:
-    client = await house.client(grant_types=tuple(GrantType), first_party=True)
+    redirect_uris = ("https://client.example/cb",)
+    client = await house.client(grant_types=tuple(GrantType), first_party=True, redirect_uris=redirect_uris)
     email = f"{client.client_id.lower()}@example.com"
     await house.user(email)
     login = {"email": email, "password": PASSWORD, "client_id": client.client_id}

@@ -1,0 +1,93 @@
+"""The options of `authsvc client create` and `update` for clients that send their users to be logged in here."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+import msgspec
+
+from authsvc.models import ApplicationType, ConsentPolicy
+from authsvc.protocol.clients import SignInSettings
+from authsvc.protocol.jwa import ALGORITHMS
+
+
+class _Seconds(click.ParamType[Any]):
+    """A number of seconds; an empty text is none."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return click.INT.convert(value, param, ctx) if value != "" else value
+
+
+_OPTIONS = (
+    click.option(
+        "--redirect-uri",
+        "redirect_uris",
+        multiple=True,
+        help="Where it may be sent its answers. Repeatable; '' is none.",
+    ),
+    click.option(
+        "--application-type",
+        type=click.Choice([str(each) for each in ApplicationType]),
+        help="Where it runs. native: on the user's device; may use http on the loopback and a scheme of its own.",
+    ),
+    click.option(
+        "--require-pkce/--no-require-pkce", default=None, help="Whether each of its requests needs PKCE. Default: yes."
+    ),
+    click.option(
+        "--id-token-signed-response-alg",
+        "id_token_algorithm",
+        type=click.Choice(ALGORITHMS),
+        help="What its ID tokens are signed with. Default: RS256.",
+    ),
+    click.option(
+        "--userinfo-signed-response-alg",
+        "userinfo_algorithm",
+        type=click.Choice(["", *ALGORITHMS]),
+        help="What UserInfo for it is signed with. Default: '', plain JSON.",
+    ),
+    click.option(
+        "--consent",
+        type=click.Choice([str(each) for each in ConsentPolicy]),
+        help="When users are asked: always; once (remember, the default); never, for you vouch for it.",
+    ),
+    click.option("--logo-uri", help="Its picture, by https; '' is none."),
+    click.option("--client-uri", help="Its page, by https; '' is none."),
+    click.option("--policy-uri", help="What it does with data, by https; '' is none."),
+    click.option("--tos-uri", help="Its terms of service, by https; '' is none."),
+    click.option(
+        "--default-max-age",
+        type=_Seconds(),
+        help="After how many seconds a login is too old for it, where its request names none; '' is never.",
+    ),
+    click.option(
+        "--require-auth-time/--no-require-auth-time", default=None, help="Whether its ID tokens always tell auth_time."
+    ),
+)
+_NAMES = tuple(SignInSettings.__annotations__)
+_NOT_NAMED = (None, ())
+
+
+def sign_in_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command these options; it is called with `settings`, which holds those that were named."""
+
+    @functools.wraps(command)
+    def wrapped(**arguments: Any) -> None:
+        values = {name: arguments.pop(name) for name in _NAMES}
+        command(settings=_settings(values), **arguments)
+
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def _settings(values: dict[str, Any]) -> SignInSettings:
+    """Those that were named, with nothing in the place of an empty text."""
+    named: dict[str, Any] = {
+        name: None if value == "" else value for name, value in values.items() if value not in _NOT_NAMED
+    }
+    if "redirect_uris" in named:
+        named["redirect_uris"] = [uri for uri in named["redirect_uris"] if uri]
+    return msgspec.convert(named, SignInSettings)
