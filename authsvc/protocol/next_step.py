@@ -66,7 +66,7 @@ def _wants_fresh_login(asked: AuthorizationRequest, session: Session, born_at: d
     """A login since the request came is fresh, or nobody could ever answer a max_age of a second (OID-04)."""
     if session.authenticated_at >= born_at:
         return False
-    if asked.prompt & _FRESH or asked.max_age == 0:
+    if asked.prompt & _FRESH:
         return True
     # In whole seconds, as the client will count from `auth_time`.
     age = now - session.authenticated_at.replace(microsecond=0)

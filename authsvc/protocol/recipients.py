@@ -77,7 +77,7 @@ def find_recipient(form: Form, client: Client | None) -> Recipient:
         client_id=client.client_id,
         redirect_uri=redirect_uri,
         names_redirect_uri=asked is not None,
-        response_mode=_find_response_mode(form),
+        response_mode=_find_response_mode(form, redirect_uri),
         state=_find_state(form),
     )
 
@@ -86,10 +86,11 @@ def _names_openid(form: Form) -> bool:
     return any(OPENID in scope.split(" ") for scope in form.many("scope"))
 
 
-def _find_response_mode(form: Form) -> ResponseMode:
-    """The one of a code where none is named that could be used."""
-    asked = form.many("response_mode")
-    return ResponseMode(asked[0]) if len(asked) == 1 and asked[0] in set(ResponseMode) else ResponseMode.QUERY
+def _find_response_mode(form: Form, redirect_uri: str) -> ResponseMode:
+    """The one of a code where none is named that could be used. No browser posts a form to an app."""
+    can_be_posted_to = redirect_uri.startswith(("https://", "http://"))
+    is_posted = form.many("response_mode") == [ResponseMode.FORM_POST] and can_be_posted_to
+    return ResponseMode.FORM_POST if is_posted else ResponseMode.QUERY
 
 
 def _find_state(form: Form) -> str | None:

@@ -1,7 +1,7 @@
 """What comes next for an authorization request. The table is the rule."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -51,6 +51,7 @@ def step(
     consent: Consent | None = ALL,
     allowed: bool = False,
     hinted_sub: str | None = None,
+    now: datetime = NOW,
     **request: Any,
 ) -> Step:
     return next_step(
@@ -61,7 +62,7 @@ def step(
         consent=consent,
         allowed=allowed,
         hinted_sub=hinted_sub,
-        now=NOW,
+        now=now,
     )
 
 
@@ -74,8 +75,8 @@ ROWS: list[Row] = [
     # How old a login may be (OID-04)
     ("max_age: an hour is old enough for an hour", {"max_age": "3600"}, ISSUE, None),
     ("max_age: an hour is too old for less", {"max_age": "3599"}, LOGIN, LoginRequired),
-    ("max_age: counted in the seconds that the client sees", {"session": session(3600.5), "max_age": "3600"}, LOGIN,
-     LoginRequired),
+    ("max_age: 3599.8 seconds, and 3600.7 for who is told the whole second of the login",
+     {"session": session(3599.1), "max_age": "3600", "now": NOW + timedelta(seconds=0.7)}, LOGIN, LoginRequired),
     ("max_age 10000", {"max_age": "10000"}, ISSUE, None),
     ("max_age 1", {"max_age": "1"}, LOGIN, LoginRequired),
     ("max_age 0", {"max_age": "0"}, LOGIN, LoginRequired),

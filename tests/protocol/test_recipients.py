@@ -123,3 +123,13 @@ def test_what_is_wrong_with_the_way_of_the_answer_is_told_by_query(mode: str) ->
     assert find_recipient(form, CLIENT).response_mode is ResponseMode.QUERY
     with pytest.raises(InvalidRequest, match="response_mode"):
         parsed(form)
+
+
+def test_a_form_is_posted_to_what_takes_one() -> None:  # OID-11
+    native = a_client(**NATIVE)
+    to_loopback = a_form(redirect_uri="http://127.0.0.1:51004/cb", response_mode="form_post")
+    assert parsed(to_loopback, native).recipient.response_mode is ResponseMode.FORM_POST
+    to_an_app = a_form(redirect_uri="com.example.app:/cb", response_mode="form_post")
+    assert find_recipient(to_an_app, native).response_mode is ResponseMode.QUERY
+    with pytest.raises(InvalidRequest, match="response_mode"):
+        parsed(to_an_app, native)
