@@ -80,9 +80,11 @@ def test_a_round(tmp_path: Path) -> None:
 
 
 def test_what_is_left_unchecked_is_what_the_service_checks() -> None:
-    # Set from outside, by its name: no checker of types would miss it.
-    assert inspect.signature(Recognition.is_live).parameters.keys() == {"self", "known"}
-    assert inspect.iscoroutinefunction(unchecked._is_live)
+    # They are set from outside, by their names: no checker of types would miss them.
+    for real, stand_in in ((Recognition.is_live, unchecked._is_live), (Recognition.ask, unchecked._ask)):
+        wanted, given = inspect.signature(real).parameters, inspect.signature(stand_in).parameters
+        assert list(wanted)[1:] == list(given)[1:]
+        assert inspect.iscoroutinefunction(real) == inspect.iscoroutinefunction(stand_in)
 
 
 def test_a_terminated_run_leaves_nothing_behind() -> None:
