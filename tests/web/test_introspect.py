@@ -1,7 +1,7 @@
 """POST /oauth2/introspect (spec: INT-*, ATK-24 to ATK-30). Hostile token texts have a file of their own."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx2
@@ -21,11 +21,21 @@ BILLING = "https://billing.example/api"
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["at once", "with a task"])
-async def shared(stores: Stores, migrated_template: str, request: pytest.FixtureRequest) -> AsyncIterator[House]:
+def offers(request: pytest.FixtureRequest) -> bool:
     """The same whichever way it is answered."""
+    return bool(request.param)
+
+
+@pytest.fixture(scope="module")
+def own_database_url(stores: Stores, migrated_template: str, offers: bool) -> Iterator[str]:
     with fresh_database(stores, migrated_template) as url:
-        async with house_on(settings_for(url), offers=request.param) as house:
-            yield house
+        yield url
+
+
+@pytest.fixture(scope="module")
+async def shared(own_database_url: str, offers: bool) -> AsyncIterator[House]:
+    async with house_on(settings_for(own_database_url), offers=offers) as house:
+        yield house
 
 
 async def ask(house: House, caller: Client, token: str, **more: str) -> httpx2.Response:
