@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 
 from authsvc import logs
 from authsvc.metrics import Metrics
+from authsvc.policies import pages_of
 from authsvc.protocol.discovery import build_metadata
 from authsvc.settings import Settings, load
 from authsvc.web.cors import Sites
@@ -33,6 +34,7 @@ def create_app(settings: Settings | None = None, outside: Outside = REAL, *, wit
     metrics = Metrics(CollectorRegistry())
     issuer = urlsplit(settings.issuer)
     observer = Observer(metrics, outside.entropy, is_https=issuer.scheme == "https")
+    pages = pages_of(settings)
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[State]:
@@ -44,6 +46,7 @@ def create_app(settings: Settings | None = None, outside: Outside = REAL, *, wit
                     "metadata": msgspec.json.encode(build_metadata(settings.issuer)),
                     "openapi": msgspec.json.encode(build_openapi(settings.issuer)),
                 },
+                "pages": pages,
                 "jwks_max_age": settings.jwks_max_age,
                 "trusted_proxies": settings.trusted_proxies,
             }

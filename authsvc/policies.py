@@ -2,13 +2,18 @@
 
 from datetime import timedelta
 from importlib.resources import files
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from authsvc.models import Limiter
+from authsvc.protocol.colours import parse_colour
 from authsvc.protocol.limits import Limit
 from authsvc.protocol.passwords import PasswordRules, parse_common, words_of_issuer
 from authsvc.protocol.peppers import Peppers, parse_pepper
 from authsvc.protocol.rotation import Policy
 from authsvc.settings import Settings
+from authsvc.web.pages.brand import Brand, read_folder, read_logo
+from authsvc.web.pages.renderer import Pages
 
 
 def rotation_of(settings: Settings) -> Policy:
@@ -49,3 +54,14 @@ def password_rules_of(settings: Settings) -> PasswordRules:
         common=parse_common(common),
         service=words_of_issuer(settings.issuer),
     )
+
+
+def pages_of(settings: Settings) -> Pages:
+    """Raises ConfigurationError: the logo or something in the operator's folder is of no use."""
+    brand = Brand(
+        name=settings.resolved_brand_name,
+        colour=parse_colour(settings.brand_color),
+        logo=None if settings.brand_logo is None else read_logo(Path(settings.brand_logo)),
+    )
+    folder = None if settings.pages_dir is None else read_folder(Path(settings.pages_dir))
+    return Pages(brand, folder, base_path=urlsplit(settings.issuer).path)

@@ -104,5 +104,18 @@ def days_or_never(text: str) -> int:
     return 0 if text == "0" else int(whole(31, 36_500)(text))
 
 
+def colour(text: str) -> str:
+    if not re.fullmatch(r"#[0-9A-Fa-f]{6}", text):
+        raise ValueError("must be a colour like #2457c5")
+    return text
+
+
+def name(text: str) -> str:
+    """For a heading: it has to fit on a phone."""
+    if len(text) > 60 or not text.isprintable():
+        raise ValueError("must be at most 60 printable characters")
+    return text
+
+
 def text(text: str) -> str:
     return text

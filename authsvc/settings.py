@@ -10,6 +10,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from authsvc import setting_parsers as parsers
 from authsvc.errors import ConfigurationError
@@ -141,6 +142,18 @@ class Settings:
     cors_origins: tuple[str, ...] = _setting(
         parsers.origins, "Sites whose scripts may use the API from a browser: exact origins, between commas.", ()
     )
+    brand_name: str | None = _setting(
+        parsers.name, "Whose pages they are, as people know it. Default: the host of the issuer.", None
+    )
+    brand_color: str = _setting(
+        parsers.colour, "The colour of buttons and links, as `#rrggbb`. It is made legible where it is not.", "#2457c5"
+    )
+    brand_logo: str | None = _setting(
+        parsers.text, "A picture for the top of the pages and the browser's tab: SVG, PNG, WebP or JPEG.", None
+    )
+    pages_dir: str | None = _setting(
+        parsers.text, "A folder with the operator's own templates, words and style. See [pages](pages.md).", None
+    )
     tls_certificate: str | None = _setting(
         parsers.text, "A PEM file with the certificate and its chain: the service then speaks TLS itself.", None
     )
@@ -156,6 +169,11 @@ class Settings:
     def resolved_default_audience(self) -> str:
         """The audience of a token that was asked for without a resource (RFC 9068 §3)."""
         return self.default_audience or f"{self.issuer}/resources"
+
+    @property
+    def resolved_brand_name(self) -> str:
+        """The name on the pages."""
+        return self.brand_name or urlsplit(self.issuer).hostname or self.issuer
 
     @property
     def api_audience(self) -> str:

@@ -184,6 +184,8 @@ def test_no_policy_can_be_set_below_what_is_safe() -> None:
         ("REGISTRATION", ["open", "closed"], ["Open", "yes", "true"]),
         ("LOG_LEVEL", ["debug", "info", "warning", "error"], ["INFO", "trace"]),
         ("LOG_FORMAT", ["json", "console"], ["text"]),
+        ("BRAND_COLOR", ["#2457c5", "#FFDD00"], ["red", "#fff", "2457c5", "#2457c5ff", "#2457cg", "#2457c5;}"]),
+        ("BRAND_NAME", ["Acme & Söhne", "x" * 60], ["x" * 61, "a\nb", "a\u202eb"]),
         (
             "DATABASE_URL",
             ["postgresql://db/x", "postgres://u:p@db:5432/x?sslmode=require", "postgresql:///x?host=/run"],

@@ -136,6 +136,7 @@ def _run(options: "ServeOptions", *, wants_migration: bool) -> NoReturn:
     for name in unknown_names(os.environ):
         logs.get_logger(__name__).warning("an environment variable is no setting", name=name)
     _check_keys(settings)
+    _check_pages(settings)
     asyncio.run(prepare_schema(settings.database_url, wants_migration=wants_migration))
     sys.exit(supervise(options, settings))
 
@@ -171,13 +172,26 @@ def check_config(as_json: bool, data_dir: Path) -> None:
     """Read every setting, and tell every fault at once."""
     faults: list[str] = []
     try:
-        _check_keys(read_settings(data_dir))
+        settings = read_settings(data_dir)
     except ConfigurationError as error:
         faults.extend(error.faults)
+    else:
+        for check in (_check_keys, _check_pages):
+            try:
+                check(settings)
+            except ConfigurationError as error:
+                faults.extend(error.faults)
     unknown = unknown_names(os.environ)
     lines = [*faults, *(f"{name} is no setting: misspelt?" for name in unknown)]
     tell(as_json, {"faults": faults, "unknown": unknown}, "\n".join(lines) or "the settings are usable")
     sys.exit(2 if faults else 0)
+
+
+def _check_pages(settings: Settings) -> None:
+    """Raises ConfigurationError when the logo or the folder for the pages is of no use."""
+    from authsvc.policies import pages_of
+
+    pages_of(settings)
 
 
 def _check_keys(settings: Settings) -> None:

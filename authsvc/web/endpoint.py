@@ -3,9 +3,10 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from starlette.requests import Request
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from authsvc.errors import AuthsvcError, MethodNotAllowed
 from authsvc.logs import get_logger
@@ -15,6 +16,8 @@ from authsvc.web.request import Call, address_of
 from authsvc.web.responses import Answer
 
 Handle = Callable[[Call], Awaitable[Answer]]
+Told = TypeVar("Told", bound=ASGIApp)
+"""What a renderer makes of an error."""
 
 log = get_logger(__name__)
 
@@ -40,12 +43,12 @@ class Resource:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = self._endpoints.get(scope["method"])
         if endpoint is None:
-            answer = self._any.errors(MethodNotAllowed(self.methods))
+            answer: ASGIApp = self._any.errors(MethodNotAllowed(self.methods))
         else:
             answer = await self._answer(endpoint, Request(scope, receive))
         await answer(scope, receive, send)
 
-    async def _answer(self, endpoint: Endpoint, request: Call) -> Answer:
+    async def _answer(self, endpoint: Endpoint, request: Call) -> ASGIApp:
         origin.set(Origin("http", partial(_address_text, request)))
         try:
             return await endpoint.handle(request)
@@ -56,7 +59,7 @@ class Resource:
             return endpoint.errors(AuthsvcError())
 
 
-def tell(error: AuthsvcError, errors: Renderer) -> Answer:
+def tell(error: AuthsvcError, errors: Callable[[AuthsvcError], Told]) -> Told:
     """The answer, and in the log what is not for the client."""
     if status_of(error) >= 500 and error.__cause__ is not None:
         log.warning("a dependency failed", cause=type(error.__cause__).__name__)

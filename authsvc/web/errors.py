@@ -5,13 +5,15 @@ from collections.abc import Callable
 from http import HTTPStatus
 from uuid import UUID
 
+from starlette.types import ASGIApp
+
 from authsvc import errors
 from authsvc.errors import AuthsvcError
 from authsvc.logs import request_id
 from authsvc.models import JsonObject
 from authsvc.web.responses import PROBLEM, Answer, Headers, json_answer
 
-Renderer = Callable[[AuthsvcError], Answer]
+Renderer = Callable[[AuthsvcError], ASGIApp]
 
 REALM = "authsvc"
 PROBLEM_TYPE = "urn:authsvc:problem:"
@@ -70,7 +72,7 @@ def render_oauth(error: AuthsvcError) -> Answer:
     body: JsonObject = {"error": _oauth_code(error, status)}
     if error.description and status != 500:
         body["error_description"] = _NOT_IN_DESCRIPTION.sub(" ", error.description)
-    return json_answer(body, status, _headers(error, "Basic"))
+    return json_answer(body, status, headers_of(error, "Basic"))
 
 
 def render_problem(error: AuthsvcError) -> Answer:
@@ -87,7 +89,7 @@ def render_problem(error: AuthsvcError) -> Answer:
         body["detail"] = error.description
     if isinstance(error, errors.InvalidValue):
         body["errors"] = [{"detail": error.description, "pointer": f"#{error.pointer}"}]
-    return json_answer(body, status, _headers(error, "Bearer"), PROBLEM)
+    return json_answer(body, status, headers_of(error, "Bearer"), PROBLEM)
 
 
 def _oauth_code(error: AuthsvcError, status: int) -> str:
@@ -100,9 +102,10 @@ def _oauth_code(error: AuthsvcError, status: int) -> str:
     return errors.InvalidRequest.code
 
 
-def _headers(error: AuthsvcError, scheme: str) -> Headers:
+def headers_of(error: AuthsvcError, scheme: str | None = None) -> Headers:
+    """Those that say more of it. Where a route has no scheme, nobody is challenged."""
     headers: Headers = []
-    if status_of(error) == 401:
+    if status_of(error) == 401 and scheme is not None:
         headers.append((b"www-authenticate", _challenge(error, scheme).encode("ascii")))
     if isinstance(error, (errors.Unavailable, errors.TooManyAttempts)):
         headers.append((b"retry-after", b"%d" % error.retry_after))

@@ -21,6 +21,7 @@ from authsvc.protocol.addresses import Address, Network, client_address
 from authsvc.protocol.client_auth import PresentedCredentials
 from authsvc.protocol.forms import Form, parse_form
 from authsvc.web.at_once import Taker
+from authsvc.web.pages.renderer import Pages, Wishes
 
 MAX_BODY_BYTES = 65_536
 
@@ -45,6 +46,7 @@ class State(TypedDict):
     """Who answers without a task what is posted to a path."""
     flows: Flows
     documents: Documents
+    pages: Pages
     jwks_max_age: int
     trusted_proxies: Sequence[Network]
 
@@ -55,6 +57,21 @@ Call = Request[State]
 def flows_of(request: Call) -> Flows:
     state: State = request.scope["state"]
     return state["flows"]
+
+
+def pages_of(request: Call) -> Pages:
+    state: State = request.scope["state"]
+    return state["pages"]
+
+
+def wants_page(scope: Scope) -> bool:
+    """Somebody with a browser asks, and not a program: only browsers name HTML among what they take."""
+    return "text/html" in (find_header(scope, b"accept") or "").lower()
+
+
+def wishes_of(scope: Scope, ui_locales: str | None = None) -> Wishes:
+    """In which language: what the client asks for goes before what the browser is set to."""
+    return Wishes(ui_locales, find_header(scope, b"accept-language"))
 
 
 def address_of(request: Call) -> Address | None:

@@ -8,12 +8,13 @@ from starlette.types import Message, Receive, Scope, Send
 
 Headers = list[tuple[bytes, bytes]]
 
-# HDR-01, HDR-03. Nothing of this is a page; opened as one, it may load nothing and stand in no frame.
+# HDR-01, HDR-03.
 _ALWAYS: Headers = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 ]
+# What is no page: opened as one, it may load nothing and stand in no frame.
+_NO_PAGE: Headers = [(b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")]
 ANY_ORIGIN = (b"access-control-allow-origin", b"*")
 _WITHOUT_CONTENT = frozenset({204, 304})
 """A length must not be told here: in a 304 it would be the length of the document (RFC 9110 §8.6)."""
@@ -29,12 +30,12 @@ def render(headers: Headers) -> bytes:
 
 
 class Prepared:
-    """Headers that many answers have, and the same as they are written."""
+    """Headers that many answers have, and the same as they are written. Some have a policy of their own."""
 
     __slots__ = ("headers", "lines")
 
-    def __init__(self, *headers: tuple[bytes, bytes]) -> None:
-        self.headers = [*headers, *_ALWAYS]
+    def __init__(self, *headers: tuple[bytes, bytes], has_policy: bool = False) -> None:
+        self.headers = [*headers, *_ALWAYS, *([] if has_policy else _NO_PAGE)]
         self.lines = render(self.headers)
 
 
@@ -45,9 +46,23 @@ _PRIVATE: Headers = [
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
 _PLAIN = Prepared()
+# Drawings in SVG bring their style along, and are cut off from everything else.
+_PICTURE = Prepared(
+    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"),
+    has_policy=True,
+)
 _NOTHING = Prepared(*_PRIVATE)
 _JSON = Prepared((b"content-type", b"application/json"), *_PRIVATE)
 PROBLEM = Prepared((b"content-type", b"application/problem+json"), *_PRIVATE)
+# HDR-02, HDR-03, AUZ-08. The features are those that a page would have unasked and that ask for something of a person.
+PAGE = Prepared(
+    (b"content-type", b"text/html; charset=utf-8"),
+    *_PRIVATE,
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    has_policy=True,
+)
 
 
 class Answer:
@@ -111,6 +126,20 @@ def _prepare(body: bytes, etag: str, max_age: int, media_type: bytes) -> tuple[A
         Answer(200, body, [], Prepared((b"content-type", media_type), *headers)),
         Answer(304, b"", [], Prepared(*headers)),
     )
+
+
+def file(content: bytes, *, etag: str, media_type: bytes, is_final: bool, if_none_match: str | None) -> Answer:
+    """A file for our own pages. A final one never changes at its address; others are asked for anew."""
+    caching = b"public, max-age=31536000, immutable" if is_final else b"no-cache"
+    headers: Headers = [
+        (b"cache-control", caching),
+        (b"etag", etag.encode("ascii")),
+        (b"cross-origin-resource-policy", b"same-origin"),
+    ]
+    if if_none_match is not None and _matches(if_none_match, etag):
+        return Answer(304, b"", headers)
+    prepared = _PICTURE if media_type.startswith(b"image/") else _PLAIN
+    return Answer(200, content, [(b"content-type", media_type), *headers], prepared)
 
 
 def _matches(if_none_match: str, etag: str) -> bool:

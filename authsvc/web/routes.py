@@ -14,7 +14,7 @@ from authsvc.errors import NotFound
 from authsvc.flows import Flows
 from authsvc.protocol.accounts import LoginRequest, LoginResponse, PasswordChangeRequest, Profile, RegistrationRequest
 from authsvc.protocol.discovery import metadata_paths
-from authsvc.web import me, wellknown
+from authsvc.web import assets, me, wellknown
 from authsvc.web.at_once import Taker
 from authsvc.web.cors import Shared, Sites
 from authsvc.web.endpoint import Endpoint, Handle, Resource
@@ -22,6 +22,8 @@ from authsvc.web.errors import Renderer, render_oauth, render_problem
 from authsvc.web.introspect import AtOnce, introspect
 from authsvc.web.login import login
 from authsvc.web.middleware import Observer
+from authsvc.web.pages.errors import render_page
+from authsvc.web.request import wants_page
 from authsvc.web.revoke import revoke
 from authsvc.web.token import token
 from authsvc.web.users import register
@@ -82,12 +84,19 @@ DOCUMENTS = (
         at_once=wellknown.jwks_at_once),
     Row("GET", "/openapi.json", wellknown.openapi, PUBLIC, PROBLEM, None, "OpenAPI 3.1"),
 )
+STATIC = (
+    # What pages load. It is no part of the API, and not described with it.
+    Row("GET", "/static/pages.css", assets.style, PUBLIC, PROBLEM, None, "CSS", 200, "text/css"),
+    Row("GET", "/static/pages.js", assets.script, PUBLIC, PROBLEM, None, "JavaScript", 200, "text/javascript"),
+    Row("GET", "/static/icon", assets.icon, PUBLIC, PROBLEM, None, "an image", 200, "image/svg+xml"),
+)
 WELL_KNOWN = "/.well-known/oauth-authorization-server"
 METADATA = Row("GET", WELL_KNOWN, wellknown.metadata, PUBLIC, PROBLEM, None, "RFC 8414 §3.2",
                at_once=wellknown.metadata_at_once)
 # fmt: on
 
 ROWS = (*OAUTH, *API, *DOCUMENTS, METADATA)
+"""What programs use: all that `/openapi.json` describes."""
 
 
 class _Exact(Route):
@@ -100,7 +109,8 @@ class _Exact(Route):
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    await render_problem(NotFound("there is nothing here"))(scope, receive, send)
+    render = render_page if wants_page(scope) else render_problem
+    await render(NotFound("there is nothing here"))(scope, receive, send)
 
 
 def build_router(issuer_path: str, lifespan: Callable[[Any], Any], sites: Sites) -> Router:
@@ -120,7 +130,7 @@ def build_takers(issuer_path: str, flows: Flows, observer: Observer) -> dict[byt
 
 
 def _place(issuer_path: str) -> list[tuple[str, Row]]:
-    placed = [(issuer_path + row.path, row) for row in (*OAUTH, *API, *DOCUMENTS)]
+    placed = [(issuer_path + row.path, row) for row in (*OAUTH, *API, *STATIC, *DOCUMENTS)]
     return placed + [(path, METADATA) for path in metadata_paths(issuer_path)]
 
 

@@ -29,12 +29,12 @@ def test_a_service_with_bad_settings_does_not_start_and_names_every_fault() -> N
 
 def test_config_check_says_what_serve_would(environ: dict[str, str]) -> None:
     assert "usable" in run_cli(environ, "config", "check").stdout
-    done = run_cli(
-        environ | {"AUTHSVC_MASTER_KEY": "short", "AUTHSVC_ISUER": "x"}, "config", "check", "--json", check=False
-    )
+    wrong = {"AUTHSVC_MASTER_KEY": "short", "AUTHSVC_ISUER": "x", "AUTHSVC_BRAND_LOGO": "/nowhere/logo.png"}
+    done = run_cli(environ | wrong, "config", "check", "--json", check=False)
     assert done.returncode == 2
     told = json.loads(done.stdout)
     assert "master-key generate" in told["faults"][0]
+    assert told["faults"][1].startswith("AUTHSVC_BRAND_LOGO cannot be read")
     assert told["unknown"] == ["AUTHSVC_ISUER"]
     assert "short" not in done.stdout
 

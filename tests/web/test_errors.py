@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from authsvc import errors
 from authsvc.errors import AuthsvcError
 from authsvc.logs import request_id
 from authsvc.models import Client
-from authsvc.web.errors import PROBLEM_TYPE, TITLES, Renderer, render_oauth, render_problem, status_of
+from authsvc.web.errors import PROBLEM_TYPE, TITLES, render_oauth, render_problem, status_of
 from authsvc.web.responses import Answer
 from authsvc.web.routes import ROWS, Row
 from tests.house_of import PASSWORD, House, bearer
@@ -56,8 +56,8 @@ def in_a_request() -> Iterator[None]:
 @EVERY_ERROR
 @pytest.mark.parametrize("render", [render_oauth, render_problem])
 @pytest.mark.usefixtures("in_a_request")
-def test_every_error_can_be_told_in_every_family(error: AuthsvcError, render: Renderer) -> None:
-    answer: Answer = render(error)
+def test_every_error_can_be_told_in_every_family(error: AuthsvcError, render: Callable[[AuthsvcError], Answer]) -> None:
+    answer = render(error)
     told = json.loads(answer.body)
     assert answer.status == status_of(error)
     assert 400 <= answer.status <= 503
