@@ -492,7 +492,10 @@ class Doors:
         return await self.house.http.post(path, content=body, headers=headers)
 
     async def marks(self) -> int:
-        return int(await self.connection.fetchval("SELECT count(*) FROM auth.token_blacklist"))
+        """But those of the canary, which flies every fifteen seconds."""
+        return int(
+            await self.connection.fetchval("SELECT count(*) FROM auth.token_blacklist WHERE mark NOT LIKE 'j:canary%'")
+        )
 
 
 def _encoded(token: str | bytes) -> bytes:
