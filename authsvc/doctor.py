@@ -23,10 +23,12 @@ from authsvc.errors import CacheAway, ConfigurationError, Unavailable
 from authsvc.metrics import Metrics
 from authsvc.migrate import pending
 from authsvc.models import SigningKey
+from authsvc.policies import rotation_of
 from authsvc.protocol import keys as rules
 from authsvc.protocol.keys import KeyState
 from authsvc.protocol.master_key import MasterKey
 from authsvc.protocol.peppers import parse_pepper
+from authsvc.protocol.rotation import signer_or_stand_in
 from authsvc.settings import Settings
 from authsvc.tables import signing_keys
 from authsvc.tables.db import Database
@@ -190,16 +192,16 @@ def judge_keys(keys: list[SigningKey], settings: Settings, now: datetime) -> Che
             master_key.open(key.kid, key.sealed_private, key.master_key_id)
     except ConfigurationError as error:
         return _fail(name, "; ".join(error.faults))
-    signing = rules.signer_of(keys, settings.access_token_algorithm, now)
-    if signing is None:
+    if signer_or_stand_in(keys, settings.access_token_algorithm, rotation_of(settings), now) is None:
         return _fail(name, "none signs: the service makes one when it starts; see its log if it has not")
-    if all(rules.state_of(key, keys, now) is not KeyState.NEXT for key in keys):
+    algorithms = {key.algorithm for key in keys}
+    if algorithms != {key.algorithm for key in keys if rules.state_of(key, keys, now) is KeyState.NEXT}:
         return _warn(name, "there is no next key: the service makes one when it starts; see its log if it has not")
     if any(key.master_key_id != master_key.id for key in rules.published(keys, now)):
         return _warn(name, "some are sealed with the previous master key: run `authsvc master-key rotate`")
-    age = now - signing.created_at
-    if age > max(KEY_AGE, timedelta(days=settings.key_rotation_days) + KEY_GRACE):
-        return _warn(name, f"the active one is {age.days} days old: run `authsvc key rotate`")
+    oldest = min(signing.created_at for each in algorithms if (signing := rules.signer_of(keys, each, now)))
+    if now - oldest > max(KEY_AGE, timedelta(days=settings.key_rotation_days) + KEY_GRACE):
+        return _warn(name, f"an active one is {(now - oldest).days} days old: run `authsvc key rotate`")
     return _ok(name, "one signs, the next one is published, the master key opens them")
 
 

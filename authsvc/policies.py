@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from authsvc.models import Limiter
 from authsvc.protocol.colours import parse_colour
+from authsvc.protocol.jwa import ALGORITHMS
 from authsvc.protocol.limits import Limit
 from authsvc.protocol.passwords import PasswordRules, parse_common, words_of_issuer
 from authsvc.protocol.peppers import Peppers, parse_pepper
@@ -17,9 +18,11 @@ from authsvc.web.pages.renderer import Pages
 
 
 def rotation_of(settings: Settings) -> Policy:
+    """Every algorithm has a set: RS256 because every OpenID provider signs with it, the others because at any time a
+    client may be given ID tokens of them, or the access tokens be signed with them."""
     days = settings.key_rotation_days
     return Policy(
-        algorithm=settings.access_token_algorithm,
+        algorithms=ALGORITHMS,
         jwks_max_age=timedelta(seconds=settings.jwks_max_age),
         rotation=timedelta(days=days) if days else None,
     )

@@ -29,7 +29,7 @@ from authsvc.flows.families import Families
 from authsvc.flows.housekeeping import Housekeeping
 from authsvc.flows.introspection import Introspection
 from authsvc.flows.issuance import Issuance
-from authsvc.flows.keys import SigningKeys
+from authsvc.flows.keys import Generate, SigningKeys
 from authsvc.flows.lease import Lease
 from authsvc.flows.limits import Limits
 from authsvc.flows.local_attempts import LocalAttempts
@@ -52,6 +52,7 @@ from authsvc.metrics import Metrics
 from authsvc.models import GrantType
 from authsvc.policies import limits_of, password_rules_of, peppers_of, rotation_of
 from authsvc.protocol.audit import Event
+from authsvc.protocol.keys import generate
 from authsvc.protocol.master_key import MasterKey
 from authsvc.settings import Settings
 from authsvc.tables import revocations as revocations_table
@@ -74,6 +75,7 @@ class Outside:
 
     clock: Clock
     entropy: Entropy
+    generate: Generate = generate
 
 
 REAL = Outside(SystemClock(), SystemEntropy())
@@ -135,7 +137,8 @@ async def open_flows(
 
         keys = SigningKeys(
             db, revocations, audit, clock, entropy, metrics,
-            master_key=master_key, policy=rotation_of(settings),
+            generate=outside.generate, master_key=master_key,
+            policy=rotation_of(settings), algorithm=settings.access_token_algorithm,
         )  # fmt: skip
         with suppress(Unavailable):  # the job below loads them when PostgreSQL is back
             await keys.refresh()

@@ -22,6 +22,7 @@ from authsvc.protocol.clients import ClientRegistration
 from authsvc.settings import Settings
 from authsvc.web.at_once import STATE
 from authsvc.wiring import Outside, open_flows
+from tests.drawn_keys import draw_key
 
 ISSUER = "http://127.0.0.1:8000"
 MASTER_KEY = "kR1f1V9T5jv2g8Gq0yPj3m8bW7c4aZ6xN1oQeUuHsYI"
@@ -72,7 +73,7 @@ def settings_for(database_url: str, **changes: Any) -> Settings:
 @asynccontextmanager
 async def flows_on(settings: Settings, clock: FakeClock | None = None) -> AsyncIterator[Flows]:
     """The flows of one worker."""
-    outside = Outside(clock or FakeClock(), SystemEntropy())
+    outside = Outside(clock or FakeClock(), SystemEntropy(), draw_key)
     async with open_flows(settings, Metrics(CollectorRegistry()), outside) as flows:
         yield flows
 
@@ -141,7 +142,7 @@ async def house_on(settings: Settings, clock: FakeClock | None = None, *, offers
     """One worker with its application, as a server would run it: one that offers requests before it begins a task for
     them, or one that does not."""
     clock = clock or FakeClock()
-    app = create_app(settings, Outside(clock, SystemEntropy()))
+    app = create_app(settings, Outside(clock, SystemEntropy(), draw_key))
     async with app.lifespan(app) as state:
         assert state is not None
         transport = httpx2.ASGITransport(_with_state(app, state if offers else {**state, STATE: {}}))

@@ -2,12 +2,18 @@
 
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from authsvc.cli.context import operator_command, tell, with_flows
 from authsvc.entropy import SystemEntropy
+from authsvc.models import SigningKey
+from authsvc.protocol.jwa import ALGORITHMS
 from authsvc.protocol.keys import MASTER_KEY_BYTES, format_master_key
+
+if TYPE_CHECKING:
+    from authsvc.flows import Flows
 
 
 @click.group()
@@ -36,11 +42,20 @@ def list_all(as_json: bool, data_dir: Path) -> None:
 
 
 @key.command()
+@click.option("--algorithm", type=click.Choice(ALGORITHMS), help="Only the keys of this one.  [default: all]")
 @operator_command
-def rotate(as_json: bool, data_dir: Path) -> None:
+def rotate(algorithm: str | None, as_json: bool, data_dir: Path) -> None:
     """Let the next key take over, once every verifier knows it; what the old one signed stays valid."""
-    key = with_flows(data_dir, lambda flows: flows.keys.rotate())
-    tell(as_json, {"kid": key.kid, "signs_from": _text_of(key.signs_from)}, f"{key.kid} signs from {key.signs_from}")
+
+    async def act(flows: "Flows") -> tuple[SigningKey, ...]:
+        return await flows.keys.rotate_all() if algorithm is None else (await flows.keys.rotate(algorithm),)
+
+    keys = [
+        {"kid": key.kid, "algorithm": key.algorithm, "signs_from": _text_of(key.signs_from)}
+        for key in with_flows(data_dir, act)
+    ]
+    lines = ["{kid} signs from {signs_from} ({algorithm})".format(**each) for each in keys]
+    tell(as_json, keys[0] | {"keys": keys}, "\n".join(lines))
 
 
 # A kid is a digest in base64url, and one in 64 begins with a dash.

@@ -108,7 +108,7 @@ class Issuance:
         mark = key_mark(signer.kid)
         if mark not in await self._revocations.find(mark):
             return signer
-        await self._keys.refresh()
+        await self._keys.read()
         fresh = self._keys.ring.signer
         if fresh.kid == signer.kid:
             raise Unavailable("no signing key is usable")

@@ -93,12 +93,13 @@ class Signer:
 
     @classmethod
     def from_private_bytes(cls, kid: str, private_bytes: bytes) -> Self:
-        """From PKCS8 DER.
+        """From PKCS8 DER of our own making that was sealed since. Nobody has had a hand in it, so an RSA key is not put
+        to the test again: that takes fifty milliseconds.
 
         Raises:
             ValueError: it is not a key for one of `ALGORITHMS`.
         """
-        key = load_der_private_key(private_bytes, password=None)
+        key = load_der_private_key(private_bytes, password=None, unsafe_skip_rsa_key_validation=True)
         if not isinstance(key, PrivateKey):
             raise ValueError("a key of this type does not sign here")
         return cls(kid, algorithm_of(key), prepare_signing(key), {})

@@ -1,12 +1,13 @@
 """RFC 7517, OpenID Connect Core §10.1.1: signing keys, from made to removed, and how they are kept.
 
 A key is published before it signs, and verifies until the last token that it signed has expired. All of that is read
-off two times of its row, so that every worker sees the same state at the same moment (JWK-06, JWK-08).
+off two times of its row, so that every worker sees the same state at the same moment (JWK-06, JWK-08). The keys of one
+algorithm are a set of their own: no key has anything to do with one of another algorithm.
 """
 
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -154,13 +155,14 @@ def state_of(key: SigningKey, keys: Iterable[SigningKey], now: datetime) -> KeyS
     return KeyState.ACTIVE if newest is None or newest.kid == key.kid else KeyState.RETIRED
 
 
-def signer_of(keys: Sequence[SigningKey], algorithm: str, now: datetime) -> SigningKey | None:
-    """The key to sign with now: the active one of `algorithm`, else the newest active one of any.
+def signer_of(keys: Iterable[SigningKey], algorithm: str, now: datetime) -> SigningKey | None:
+    """The key that signs with this algorithm now: the active one."""
+    return _newest(key for key in keys if key.algorithm == algorithm and _may_sign(key, now))
 
-    So an algorithm that was just selected is published first, while the old one goes on signing.
-    """
-    able = [key for key in keys if _may_sign(key, now)]
-    return _newest(key for key in able if key.algorithm == algorithm) or _newest(able)
+
+def newest_signer(keys: Iterable[SigningKey], now: datetime) -> SigningKey | None:
+    """The newest key that signs now, with whatever algorithm."""
+    return _newest(key for key in keys if _may_sign(key, now))
 
 
 def published(keys: Iterable[SigningKey], now: datetime) -> tuple[SigningKey, ...]:

@@ -20,6 +20,7 @@ from authsvc.origin import Origin, origin
 from authsvc.protocol.audit import Event
 from authsvc.tables.db import Database
 from authsvc.wiring import Outside, open_flows
+from tests.drawn_keys import draw_key
 from tests.flows.workers import EMAIL, Caller, Worker, cheap, sql, worker_on
 from tests.house_of import PASSWORD, FakeClock, database_away
 
@@ -320,7 +321,7 @@ async def test_any_number_of_workers_seal_into_one_chain(workers: list[Worker]) 
 
 async def test_events_that_nobody_seals_are_noticed(database_url: str) -> None:
     clock, settings = FakeClock(), cheap(database_url)
-    outside = Outside(clock, SystemEntropy())
+    outside = Outside(clock, SystemEntropy(), draw_key)
     async with open_flows(settings, Metrics(CollectorRegistry()), outside, with_jobs=False) as flows:
         await Worker(flows, clock, settings).register()
         assert (await flows.audit_trail.verify()).faults == []

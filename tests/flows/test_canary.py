@@ -10,6 +10,7 @@ from authsvc.entropy import SystemEntropy
 from authsvc.flows import Flows
 from authsvc.metrics import Metrics
 from authsvc.wiring import Outside, open_flows
+from tests.drawn_keys import draw_key
 from tests.flows.workers import cheap, sql
 from tests.house_of import FakeClock
 
@@ -18,7 +19,7 @@ Counted = tuple[Flows, CollectorRegistry]
 
 async def opened(stack: AsyncExitStack, database_url: str) -> Counted:
     """A worker that looks when it is told to."""
-    registry, outside = CollectorRegistry(), Outside(FakeClock(), SystemEntropy())
+    registry, outside = CollectorRegistry(), Outside(FakeClock(), SystemEntropy(), draw_key)
     opening = open_flows(cheap(database_url), Metrics(registry), outside, keeps_fresh=False, with_jobs=False)
     flows = await stack.enter_async_context(opening)
     return flows, registry

@@ -16,6 +16,7 @@ from authsvc.flows import publication
 from authsvc.metrics import Metrics
 from authsvc.wiring import Outside, open_flows
 from tests.caches.filled import be_patient
+from tests.drawn_keys import draw_key
 from tests.flows.nodes import RunningClock
 from tests.flows.test_revocation_races import storm
 from tests.flows.workers import (
@@ -319,7 +320,7 @@ async def test_a_command_makes_a_revocation_known_before_it_ends(
     assert await active_everywhere(workers, owner, token)
     epoch = await epoch_of(database_url)
     settings = cheap(database_url, redis_url=redis_url if has_redis else None)
-    outside = Outside(RunningClock(), SystemEntropy())
+    outside = Outside(RunningClock(), SystemEntropy(), draw_key)
     metrics = Metrics(CollectorRegistry())
     async with open_flows(settings, metrics, outside, keeps_fresh=False, with_jobs=False) as flows:
         await flows.revocation.revoke_as_operator(token)

@@ -17,7 +17,8 @@ from authsvc.errors import ConfigurationError, NotFound, Unavailable
 from authsvc.flows.audit import Audit
 from authsvc.flows.coalescer import Coalescer
 from authsvc.flows.issuance import Issuance
-from authsvc.flows.keys import LINGERING, SigningKeys
+from authsvc.flows.key_ring import LINGERING
+from authsvc.flows.keys import SigningKeys
 from authsvc.flows.lease import Lease
 from authsvc.flows.publication import Publication
 from authsvc.flows.revocations import Revocations
@@ -31,6 +32,7 @@ from authsvc.protocol.rotation import RETIREMENT, SETTLING, Policy
 from authsvc.settings import Settings
 from authsvc.tables import revocations as revocations_table
 from authsvc.tables.db import Database
+from tests.drawn_keys import draw_key
 from tests.flows.workers import (
     Worker,
     active_everywhere,
@@ -48,7 +50,7 @@ from tests.tables.rows import database_on
 
 ANOTHER_MASTER_KEY = format_master_key(bytes(range(32)))
 SETTLED = SETTLING.total_seconds()
-POLICY = Policy("ES256", jwks_max_age=timedelta(seconds=30))
+POLICY = Policy(("ES256",), jwks_max_age=timedelta(seconds=30))
 PUBLISHED = POLICY.publication.total_seconds()
 
 pytestmark = pytest.mark.usefixtures("no_refresh")
@@ -65,12 +67,13 @@ async def workers(database_url: str) -> AsyncIterator[list[Worker]]:
         yield workers
 
 
-async def states_of(worker: Worker) -> Counter[KeyState]:
-    return Counter(state for _, state in await worker.flows.keys.list_all())
+async def states_of(worker: Worker, algorithm: str = "ES256") -> Counter[KeyState]:
+    return Counter(state for key, state in await worker.flows.keys.list_all() if key.algorithm == algorithm)
 
 
-async def kid_in(worker: Worker, state: KeyState) -> str:
-    return next(key.kid for key, its in await worker.flows.keys.list_all() if its is state)
+async def kid_in(worker: Worker, state: KeyState, algorithm: str = "ES256") -> str:
+    found = await worker.flows.keys.list_all()
+    return next(key.kid for key, its in found if its is state and key.algorithm == algorithm)
 
 
 async def refresh(workers: list[Worker]) -> None:
@@ -98,7 +101,12 @@ async def unstarted(url: str, **options: Any) -> AsyncIterator[SigningKeys]:
             observe=lambda size: None,
         )
         audit = Audit(db, clock, metrics)
-        asked: dict[str, Any] = {"master_key": MasterKey.parse(MASTER_KEY), "policy": POLICY}
+        asked: dict[str, Any] = {
+            "generate": draw_key,
+            "master_key": MasterKey.parse(MASTER_KEY),
+            "policy": POLICY,
+            "algorithm": "ES256",
+        }
         publication = Publication(db, None, Lease(db, clock, metrics), clock, metrics)
         revocations = Revocations(db, clock, coalescer, publication, audit, metrics)
         yield SigningKeys(db, revocations, audit, clock, SystemEntropy(), metrics, **(asked | options))
@@ -705,8 +713,22 @@ async def test_a_worker_that_has_not_read_the_keys_for_long_signs_with_none_that
 # --- Algorithms
 
 
-@pytest.mark.parametrize("algorithm", sorted(set(ALGORITHMS) - {"ES256"}))
-async def test_a_newly_selected_algorithm_lets_the_old_one_sign_until_the_new_one_is_known(
+OTHERS = sorted(set(ALGORITHMS) - {"ES256"})
+
+
+async def test_every_algorithm_has_a_set_that_signs_from_the_first_start(workers: list[Worker]) -> None:
+    here, there = workers
+    for algorithm in ALGORITHMS:
+        assert await states_of(here, algorithm) == {KeyState.ACTIVE: 1, KeyState.NEXT: 1}
+        signers = [worker.flows.keys.ring.find_signer(algorithm) for worker in workers]
+        assert [signer and (signer.algorithm, signer.kid) for signer in signers] == [
+            (algorithm, await kid_in(there, KeyState.ACTIVE, algorithm))
+        ] * 2
+    assert here.flows.keys.ring.find_signer("none") is None
+
+
+@pytest.mark.parametrize("algorithm", OTHERS)
+async def test_a_newly_selected_algorithm_signs_at_once_for_every_verifier_knows_its_keys(
     database_url: str, algorithm: str
 ) -> None:
     clock = FakeClock()
@@ -715,16 +737,119 @@ async def test_a_newly_selected_algorithm_lets_the_old_one_sign_until_the_new_on
         worker_on(hurried(database_url, access_token_algorithm=algorithm), clock) as new,
     ):
         owner = await old.client()
-        before = await new.mint(owner)
-        assert segment(before, 0)["alg"] == "ES256"
-        assert await active_everywhere([old, new], owner, before)
-        clock.advance(PUBLISHED)
-        await refresh([old, new])
-        after = await new.mint(owner)
-        assert segment(after, 0)["alg"] == algorithm
-        assert segment(await old.mint(owner), 0)["alg"] == "ES256", "a worker of before goes on as it was"
-        for token in (before, after):
+        tokens = [await new.mint(owner), await old.mint(owner)]
+        assert [segment(token, 0)["alg"] for token in tokens] == [algorithm, "ES256"]
+        for token in tokens:
             assert await active_everywhere([old, new], owner, token)
+
+
+@asynccontextmanager
+async def upgraded(url: str, clock: FakeClock, **changes: Any) -> AsyncIterator[Worker]:
+    """A worker of a deployment that had a set for ES256 alone until now."""
+    async with worker_on(hurried(url), clock):
+        pass
+    await sql(url, "DELETE FROM auth.signing_keys WHERE algorithm <> 'ES256'")
+    async with worker_on(hurried(url, **changes), clock) as worker:
+        yield worker
+
+
+async def test_after_an_upgrade_the_new_sets_are_published_ahead_before_they_sign(database_url: str) -> None:
+    """JWK-06. And nothing that happens to other keys meanwhile hurries them."""
+    async with upgraded(database_url, FakeClock()) as worker:
+        keys = worker.flows.keys
+        owner = await worker.client()
+        old = kid_of(await worker.mint(owner))
+        new = {key.kid for key, _ in await keys.list_all() if key.algorithm != "ES256"}
+        assert len(new) == 4
+        assert new < published_by(worker)
+        await keys.kill(await kid_in(worker, KeyState.NEXT))
+        await keys.kill(old)
+        for wait in (SETTLED, PUBLISHED - SETTLED - 0.001):
+            worker.clock.advance(wait)
+            await keys.refresh()
+            assert [keys.ring.find_signer(each) for each in OTHERS] == [None, None]
+        worker.clock.advance(0.001)
+        await keys.refresh()
+        assert [signer.algorithm for each in OTHERS if (signer := keys.ring.find_signer(each))] == OTHERS
+        assert {key.kid for key, _ in await keys.list_all() if key.algorithm != "ES256"} == new
+
+
+@pytest.mark.parametrize("algorithm", OTHERS)
+async def test_an_algorithm_that_is_selected_with_the_upgrade_lets_the_old_one_sign_until_its_keys_are_known(
+    database_url: str, algorithm: str
+) -> None:
+    async with upgraded(database_url, FakeClock(), access_token_algorithm=algorithm) as worker:
+        owner = await worker.client()
+        before = await worker.mint(owner)
+        assert segment(before, 0)["alg"] == "ES256"
+        worker.clock.advance(PUBLISHED)
+        await worker.flows.keys.refresh()
+        after = await worker.mint(owner)
+        assert segment(after, 0)["alg"] == algorithm
+        for token in (before, after):
+            assert await worker.is_active(owner, token)
+
+
+async def test_a_set_rotates_and_is_killed_by_itself(workers: list[Worker]) -> None:
+    """The access tokens do not notice what happens to the keys of the ID tokens."""
+    here, there = workers
+    owner = await here.client()
+    token = await here.mint(owner)
+    first = await kid_in(here, KeyState.ACTIVE, "RS256")
+    second = await here.flows.keys.rotate("RS256")
+    assert second.algorithm == "RS256"
+    assert await states_of(here, "RS256") == {KeyState.RETIRED: 1, KeyState.ACTIVE: 1, KeyState.NEXT: 1}
+    await here.flows.keys.kill(second.kid)
+    signer = here.flows.keys.ring.find_signer("RS256")
+    assert signer is not None
+    assert signer.kid == first, "it stands in until the next one is known"
+    await here.flows.keys.kill(first)
+    assert here.flows.keys.ring.find_signer("RS256") is None
+    here.clock.advance(SETTLED)
+    await refresh(workers)
+    ring = there.flows.keys.ring
+    assert ring.find_signer("RS256") is not None
+    assert {first, second.kid}.isdisjoint(published_by(there))
+    assert kid_of(await there.mint(owner)) == kid_of(token)
+    assert await active_everywhere(workers, owner, token)
+    assert await states_of(here) == {KeyState.ACTIVE: 1, KeyState.NEXT: 1}
+
+
+async def test_all_sets_rotate_when_they_are_told_to_or_when_it_is_time(database_url: str) -> None:
+    async with worker_on(hurried(database_url, key_rotation_days=30)) as worker:
+        keys = worker.flows.keys
+        following = [await kid_in(worker, KeyState.NEXT, each) for each in ("ES256", "RS256", "Ed25519")]
+        assert [key.kid for key in await keys.rotate_all()] == following, "that of the access tokens first"
+        worker.clock.advance(MONTH - 1)
+        await keys.rotate_when_due()
+        await keys.refresh()
+        assert [await kid_in(worker, KeyState.ACTIVE, each) for each in ("ES256", "RS256", "Ed25519")] == following
+        worker.clock.advance(1)
+        await keys.rotate("Ed25519")
+        await keys.rotate_when_due()
+        worker.clock.advance(PUBLISHED)
+        await keys.refresh()
+        for algorithm in ALGORITHMS:
+            assert await states_of(worker, algorithm) == {KeyState.RETIRED: 1, KeyState.ACTIVE: 1, KeyState.NEXT: 1}
+
+
+async def test_nobody_who_waits_for_an_answer_waits_for_a_key_to_be_made(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job reads the keys too late, and the sets lack their next keys: who asks gets a token, the job makes them."""
+    owner = await worker.client()
+    await sql(worker.settings.database_url, "DELETE FROM auth.signing_keys WHERE signs_from IS NULL")
+    worker.clock.advance(10)
+
+    def refuse(algorithm: str) -> Any:
+        raise AssertionError("a key was made")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker.flows.keys, "_generate", refuse)
+        assert await worker.is_active(owner, await worker.mint(owner))
+    await worker.flows.keys.refresh()
+    for algorithm in ALGORITHMS:
+        assert (await states_of(worker, algorithm))[KeyState.NEXT] == 1
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -740,21 +865,6 @@ async def test_each_algorithm_signs_rotates_and_is_killed(database_url: str, alg
         await worker.flows.keys.kill(kid_of(second))
         told = [await worker.is_active(owner, token) for token in (first, second, await worker.mint(owner))]
         assert told == [True, False, True]
-
-
-async def test_a_rotation_under_the_new_algorithm_retires_the_old_one(database_url: str) -> None:
-    clock = FakeClock()
-    async with worker_on(hurried(database_url), clock) as old:
-        owner = await old.client()
-        token = await old.mint(owner)
-        async with worker_on(hurried(database_url, access_token_algorithm="Ed25519"), clock) as new:
-            clock.advance(PUBLISHED)
-            await new.flows.keys.refresh()
-            await new.flows.keys.rotate()
-            assert await new.is_active(owner, token)
-            clock.advance(PUBLISHED + RETIREMENT.total_seconds())
-            await new.flows.keys.refresh()
-            assert {key.algorithm for key, _ in await new.flows.keys.list_all()} == {"Ed25519"}
 
 
 # --- The master key

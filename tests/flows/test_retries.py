@@ -18,6 +18,7 @@ from authsvc.flows import warm_up
 from authsvc.metrics import Metrics
 from authsvc.wiring import Outside, open_flows
 from tests.caches.filled import be_patient
+from tests.drawn_keys import draw_key
 from tests.flows.workers import Caller, Worker, cheap, kid_of, sql, worker_on
 
 PUBLIC = Caller("first-party", None)
@@ -27,7 +28,7 @@ NEW = "another long password"
 @asynccontextmanager
 async def command(like: Worker) -> AsyncIterator[Worker]:
     """One that keeps no lease, and so asks PostgreSQL; what it revokes it writes to Redis."""
-    outside, metrics = Outside(like.clock, SystemEntropy()), Metrics(CollectorRegistry())
+    outside, metrics = Outside(like.clock, SystemEntropy(), draw_key), Metrics(CollectorRegistry())
     async with open_flows(like.settings, metrics, outside, keeps_fresh=False, with_jobs=False) as flows:
         yield Worker(flows, like.clock, like.settings)
 

@@ -115,12 +115,15 @@ def test_a_rotation_that_has_to_wait_says_until_when(database_url: str) -> None:
     def tell(*arguments: str) -> Any:
         return json.loads(run_cli(environ, "key", *arguments, "--json").stdout)
 
-    following = next(key["kid"] for key in tell("list") if key["state"] == "next")
+    following = next(key["kid"] for key in tell("list") if (key["algorithm"], key["state"]) == ("ES256", "next"))
     first, second = tell("rotate"), tell("rotate")
     assert first["kid"] == following
     waits = datetime.fromisoformat(second["signs_from"]) - datetime.fromisoformat(first["signs_from"])
     assert waits > timedelta(seconds=600)
     assert tell("rotate") == second
+    assert [key["algorithm"] for key in second["keys"]] == ["ES256", "RS256", "Ed25519"]
+    assert second["keys"][0].items() <= second.items()
+    assert tell("rotate", "--algorithm", "RS256")["kid"] == second["keys"][1]["kid"]
     assert f"{second['kid']} signs from " in run_cli(environ, "key", "rotate").stdout
     states = {key["kid"]: key["state"] for key in tell("list")}
     assert (states[first["kid"]], states[second["kid"]]) == ("active", "next")
@@ -135,7 +138,7 @@ def test_the_master_key_is_exchanged_under_a_service_that_goes_on(database_url: 
             traffic = Traffic(one, two, auth)
             with traffic.flowing():
                 traffic.until_more(20)
-                assert two.cli("master-key", "rotate") == {"signing_keys": 2, "secrets": _secrets(database_url)}
+                assert two.cli("master-key", "rotate") == {"signing_keys": 6, "secrets": _secrets(database_url)}
                 assert two.cli("master-key", "rotate") == {"signing_keys": 0, "secrets": 0}
                 traffic.until_more(20)
             assert all(said for _, said in traffic.told)
@@ -178,7 +181,7 @@ async def test_an_exchange_that_is_killed_in_the_middle_has_changed_nothing(data
         assert await connection.fetchval(LIKE_A_CONTENT_OF_KEYS) == before
         await connection.execute("DELETE FROM auth.sealed_secrets")
         done = run_cli(environ, "master-key", "rotate", "--json")
-        assert json.loads(done.stdout) == {"signing_keys": 2, "secrets": 0}
+        assert json.loads(done.stdout) == {"signing_keys": 6, "secrets": 0}
     finally:
         await connection.close()
         await observer.close()

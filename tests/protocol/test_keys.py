@@ -18,6 +18,7 @@ from authsvc.protocol.keys import (
     format_master_key,
     generate,
     master_key_id,
+    newest_signer,
     open_private,
     parse_master_key,
     published,
@@ -231,14 +232,22 @@ RSA_NEXT = key("rsa-next", signs_from=None, algorithm="RS256")
         ([RETIRED, NEXT], "ES256", RETIRED),
         ([ACTIVE, RSA], "RS256", RSA),
         ([ACTIVE, RSA], "ES256", ACTIVE),
-        ([ACTIVE, RSA], "Ed25519", ACTIVE),  # the newest of any
-        ([ACTIVE, RSA_NEXT], "RS256", ACTIVE),  # just selected: published, and not yet signing
-        ([OVER, RSA_NEXT], "RS256", None),
+        ([ACTIVE, RSA], "Ed25519", None),
+        ([ACTIVE, RSA_NEXT], "RS256", None),
     ],
 )
 def test_the_newest_key_that_has_begun_signs(keys: list[SigningKey], algorithm: str, signer: SigningKey | None) -> None:
     assert signer_of(keys, algorithm, NOW) == signer
     assert signer_of(keys[::-1], algorithm, NOW) == signer
+
+
+@pytest.mark.parametrize(
+    ("keys", "signer"), [([], None), ([NEXT, SOON, OVER], None), ([ACTIVE, RSA, RETIRED], ACTIVE), ([RSA, NEXT], RSA)]
+)
+def test_the_newest_of_all_that_sign_is_found_whatever_it_signs_with(
+    keys: list[SigningKey], signer: SigningKey | None
+) -> None:
+    assert newest_signer(keys, NOW) == newest_signer(keys[::-1], NOW) == signer
 
 
 def test_workers_agree_on_the_signer_when_two_keys_began_together() -> None:

@@ -11,11 +11,22 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from authsvc.models import SigningKey
 from authsvc.protocol.keys import published, signer_of
-from authsvc.protocol.rotation import RETIREMENT, SETTLING, Birth, Plan, Policy, current_of, is_due, not_after, plan
+from authsvc.protocol.rotation import (
+    RETIREMENT,
+    SETTLING,
+    Birth,
+    Plan,
+    Policy,
+    current_of,
+    is_due,
+    not_after,
+    plan,
+    signer_or_stand_in,
+)
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-POLICY = Policy("ES256", jwks_max_age=timedelta(minutes=5), rotation=90 * DAY)
+POLICY = Policy(("ES256",), jwks_max_age=timedelta(minutes=5), rotation=90 * DAY)
 KNOWN = POLICY.publication
 AGES = 30 * DAY
 """How long ago a key was made of which everybody knows."""
@@ -61,8 +72,8 @@ def goes(row: SigningKey, at: timedelta = timedelta(0)) -> SigningKey:
     return replace(row, verifies_until=NOW + at + RETIREMENT)
 
 
-A_NEXT_ONE = Birth(NOW, None)
-FIRST = (Birth(NOW - KNOWN, NOW - KNOWN), Birth(NOW - KNOWN, None))
+A_NEXT_ONE = Birth("ES256", NOW, None)
+FIRST = (Birth("ES256", NOW - KNOWN, NOW - KNOWN), Birth("ES256", NOW - KNOWN, None))
 
 PLANS = [
     # keys, changes, births: without being asked to rotate
@@ -71,20 +82,24 @@ PLANS = [
     ("nothing, with old ones", [RETIRED, CURRENT, NEXT], (), ()),
     ("nothing, while one waits", [goes(CURRENT, KNOWN), SCHEDULED, YOUNG], (), ()),
     ("no next one", [CURRENT], (), (A_NEXT_ONE,)),
-    ("killed: the next one takes over", [NEXT], (begins(NEXT),), (A_NEXT_ONE,)),
-    ("killed: a young one is better than none", [YOUNG], (begins(YOUNG, SETTLING - SECOND),), (A_NEXT_ONE,)),
-    ("killed: who waits begins", [SCHEDULED, NEXT], (begins(SCHEDULED),), ()),
-    ("killed: an old one stands in until a young one is known", [RETIRED, YOUNG],
+    ("a new algorithm: its keys are published ahead", [RSA, RSA_NEXT],
+     (), (Birth("ES256", NOW, NOW + KNOWN), A_NEXT_ONE)),
+    ("nothing, while a new algorithm waits", [RSA, RSA_NEXT, SCHEDULED, NEXT], (), ()),
+    ("nothing about another algorithm's", [RSA, CURRENT, NEXT], (), ()),
+]  # fmt: skip
+
+KILLS = [
+    # keys, changes, births: of what a kill has left
+    ("the next one takes over", [NEXT], (begins(NEXT),), (A_NEXT_ONE,)),
+    ("a young one is better than none", [YOUNG], (begins(YOUNG, SETTLING - SECOND),), (A_NEXT_ONE,)),
+    ("who waits begins", [SCHEDULED, NEXT], (begins(SCHEDULED),), ()),
+    ("an old one stands in until a young one is known", [RETIRED, YOUNG],
      (goes(RETIRED, KNOWN - SECOND), begins(YOUNG, KNOWN - SECOND)), (A_NEXT_ONE,)),
-    ("killed: an old one stands in for one that waits", [RETIRED, SCHEDULED, NEXT],
+    ("an old one stands in for one that waits", [RETIRED, SCHEDULED, NEXT],
      (goes(RETIRED, KNOWN - 10 * SECOND),), ()),
-    ("killed: both", [RETIRED], (goes(RETIRED, KNOWN),), (Birth(NOW, NOW + KNOWN), A_NEXT_ONE)),
-    ("killed: who waits, and the one before it signs on", [goes(CURRENT, SETTLING), YOUNG],
+    ("both", [RETIRED], (goes(RETIRED, KNOWN),), (Birth("ES256", NOW, NOW + KNOWN), A_NEXT_ONE)),
+    ("who waits, and the one before it signs on", [goes(CURRENT, SETTLING), YOUNG],
      (goes(CURRENT, KNOWN - SECOND), begins(YOUNG, KNOWN - SECOND)), (A_NEXT_ONE,)),
-    ("an old one signs for a while until the new one does", [WAITING, RSA],
-     (goes(WAITING, KNOWN),), (Birth(NOW, NOW + KNOWN), A_NEXT_ONE)),
-    ("another algorithm was selected", [RSA, RSA_NEXT], (), (Birth(NOW, NOW + KNOWN), A_NEXT_ONE)),
-    ("all that signs is of another algorithm", [RSA, CURRENT, NEXT], (), ()),
 ]  # fmt: skip
 
 ROTATIONS = [
@@ -93,11 +108,11 @@ ROTATIONS = [
     ("the next one is young", [CURRENT, YOUNG],
      (goes(CURRENT, KNOWN - SECOND), begins(YOUNG, KNOWN - SECOND)), (A_NEXT_ONE,)),
     ("one is under way", [goes(CURRENT, KNOWN), SCHEDULED, YOUNG], (), ()),
-    ("there is no next one", [CURRENT], (goes(CURRENT, KNOWN),), (Birth(NOW, NOW + KNOWN), A_NEXT_ONE)),
+    ("there is no next one", [CURRENT], (goes(CURRENT, KNOWN),), (Birth("ES256", NOW, NOW + KNOWN), A_NEXT_ONE)),
     ("there is none at all", [], (), FIRST),
     ("what was retired stays so", [RETIRED, CURRENT, NEXT], (goes(CURRENT), begins(NEXT)), (A_NEXT_ONE,)),
-    ("the other algorithm goes too", [RSA, RSA_NEXT, CURRENT, NEXT],
-     (goes(RSA), goes(RSA_NEXT), goes(CURRENT), begins(NEXT)), (A_NEXT_ONE,)),
+    ("the other algorithm stays as it is", [RSA, RSA_NEXT, CURRENT, NEXT],
+     (goes(CURRENT), begins(NEXT)), (A_NEXT_ONE,)),
 ]  # fmt: skip
 
 
@@ -108,11 +123,59 @@ def test_what_the_keys_lack_is_done(
     assert plan(keys, POLICY, NOW) == Plan(changes, births)
 
 
+@pytest.mark.parametrize(("keys", "changes", "births"), [pytest.param(*row, id=name) for name, *row in KILLS])
+def test_a_set_that_lost_a_key_signs_on_as_soon_as_it_can(
+    keys: list[SigningKey], changes: tuple[SigningKey, ...], births: tuple[Birth, ...]
+) -> None:
+    assert plan(keys, POLICY, NOW, killed="ES256") == Plan(changes, births)
+
+
+@pytest.mark.parametrize("killed", ["ES256", None])
+def test_a_kill_hurries_no_other_set(killed: str | None) -> None:
+    """JWK-06. What waits there was not killed: it is new."""
+    policy = replace(POLICY, algorithms=("RS256", "ES256"))
+    new = [replace(SCHEDULED, algorithm="RS256"), replace(NEXT, algorithm="RS256")]
+    assert plan([*new, CURRENT, YOUNG], policy, NOW, killed=killed) == Plan()
+    assert plan([*new, CURRENT, YOUNG], policy, NOW, killed="RS256") == Plan((begins(new[0]),), ())
+
+
+def test_sets_live_by_themselves() -> None:
+    """What is to be done about several is what is to be done about each."""
+    both = replace(POLICY, algorithms=("ES256", "RS256"))
+    other = replace(POLICY, algorithms=("RS256",))
+    for _, keys, *_ in (*PLANS, *KILLS, *ROTATIONS):
+        ours = [each for each in keys if each.algorithm == "ES256"]
+        for theirs in ([RSA], [RSA, RSA_NEXT], [RSA_NEXT]):
+            rows = [*ours, *theirs]
+            for rotates in ((), ("ES256",), ("RS256",), ("RS256", "ES256")):
+                one, two = (plan(rows, each, NOW, rotates=rotates) for each in (POLICY, other))
+                assert plan(rows, both, NOW, rotates=rotates) == Plan(
+                    one.changes + two.changes, one.births + two.births
+                )
+
+
+@pytest.mark.parametrize(
+    ("keys", "signer"),
+    [
+        ([CURRENT, RSA], CURRENT),
+        ([SCHEDULED, NEXT, RSA], RSA),  # the set is new: selected with the upgrade that brought it
+        ([RSA, RSA_NEXT], RSA),
+        ([begins(YOUNG, SETTLING), NEXT, RSA], None),  # its keys were killed, and it signs in a moment
+        ([SCHEDULED, NEXT], None),
+        ([], None),
+    ],
+)
+def test_another_algorithm_stands_in_for_a_new_one_and_never_for_a_killed_one(
+    keys: list[SigningKey], signer: SigningKey | None
+) -> None:
+    assert signer_or_stand_in(keys, "ES256", POLICY, NOW) == signer
+
+
 @pytest.mark.parametrize(("keys", "changes", "births"), [pytest.param(*row, id=name) for name, *row in ROTATIONS])
 def test_a_rotation_lets_the_next_key_sign_when_every_verifier_knows_it(
     keys: list[SigningKey], changes: tuple[SigningKey, ...], births: tuple[Birth, ...]
 ) -> None:
-    assert plan(keys, POLICY, NOW, rotates=True) == Plan(changes, births)
+    assert plan(keys, POLICY, NOW, rotates=("ES256",)) == Plan(changes, births)
 
 
 def test_a_plan_is_true_when_there_is_something_to_do() -> None:
@@ -122,7 +185,7 @@ def test_a_plan_is_true_when_there_is_something_to_do() -> None:
 
 def test_a_key_is_published_for_twice_the_age_of_a_copy() -> None:
     """MET-09."""
-    assert Policy("ES256", timedelta(hours=1)).publication == timedelta(hours=2) + SETTLING
+    assert Policy(("ES256",), timedelta(hours=1)).publication == timedelta(hours=2) + SETTLING
 
 
 @pytest.mark.parametrize(
@@ -140,7 +203,7 @@ def test_a_key_is_published_for_twice_the_age_of_a_copy() -> None:
 def test_a_rotation_is_due_when_the_current_key_has_signed_for_long_enough(
     keys: list[SigningKey], rotation: timedelta | None, due: bool
 ) -> None:
-    assert is_due(keys, replace(POLICY, rotation=rotation), NOW) == due
+    assert is_due(keys, "ES256", replace(POLICY, rotation=rotation), NOW) == due
 
 
 def test_what_has_to_be_gone_when_is_read_off_the_rows() -> None:
@@ -213,7 +276,7 @@ class Histories(RuleBasedStateMachine):
 
     def mint(self) -> None:
         for at, rows in self.read:
-            signer = signer_of(rows, POLICY.algorithm, at)
+            signer = signer_of(rows, "ES256", at)
             if signer is not None and signer.kid in {each.kid for each in self.keys}:
                 self.tokens[signer.kid, self.now + TOKEN_LIFE] = None
 
@@ -227,19 +290,20 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def rotate(self) -> None:
-        self.carry_out(plan(self.keys, POLICY, self.now, rotates=True))
+        self.carry_out(plan(self.keys, POLICY, self.now, rotates=("ES256",)))
 
     @rule()
     def rotate_when_due(self) -> None:
-        self.carry_out(plan(self.keys, POLICY, self.now, rotates=is_due(self.keys, POLICY, self.now)))
-        assert not is_due(self.keys, POLICY, self.now)
+        due = [each for each in POLICY.algorithms if is_due(self.keys, each, POLICY, self.now)]
+        self.carry_out(plan(self.keys, POLICY, self.now, rotates=due))
+        assert not is_due(self.keys, "ES256", POLICY, self.now)
 
     @rule(data=st.data())
     def kill(self, data: st.DataObject) -> None:
         victim = data.draw(st.sampled_from([each.kid for each in self.keys]))
         self.keys = [each for each in self.keys if each.kid != victim]
         self.tokens = {token: None for token in self.tokens if token[0] != victim}
-        self.carry_out(plan(self.keys, POLICY, self.now))
+        self.carry_out(plan(self.keys, POLICY, self.now, killed="ES256"))
 
     @rule()
     def purge(self) -> None:
@@ -255,10 +319,10 @@ class Histories(RuleBasedStateMachine):
 
     @invariant()
     def somebody_signs_or_will_in_a_moment(self) -> None:
-        current = current_of(self.keys, POLICY.algorithm)
+        current = current_of(self.keys, "ES256")
         assert current is not None
         assert current.signs_from is not None
-        if signer_of(self.keys, POLICY.algorithm, self.now) is None:
+        if signer_of(self.keys, "ES256", self.now) is None:
             assert current.signs_from <= self.now + SETTLING
 
 
