@@ -73,6 +73,8 @@ class User:
     claims: JsonObject
     created_at: datetime
     disabled_at: datetime | None
+    updated_at: datetime | None = None
+    """When the claims were last changed; None: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,8 @@ class Grant:
     rotated_at: datetime | None
     idle_until: datetime
     expires_at: datetime
+    claims: JsonObject | None = None
+    """Which claims were asked for one by one, as `protocol/claims.py` writes it."""
 
 
 @dataclass(frozen=True, slots=True)

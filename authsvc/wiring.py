@@ -37,6 +37,7 @@ from authsvc.flows.login import Login, SessionTokens
 from authsvc.flows.mark_reader import MarkReader
 from authsvc.flows.master_key import MasterKeyExchange
 from authsvc.flows.passwords import Passwords
+from authsvc.flows.profiles import Profiles
 from authsvc.flows.publication import Publication
 from authsvc.flows.recognition import Recognition
 from authsvc.flows.refresh_token import RefreshTokenGrant
@@ -176,6 +177,7 @@ async def open_flows(
             db, SealedSecret(db, clock, entropy, name="audit chain", master_key=master_key), clock,
             retention_days=settings.audit_retention_days,
         )  # fmt: skip
+        profiles = Profiles(db, audit, clock)
         tokens = SessionTokens(issuance, families, copies)
 
         flows = Flows(
@@ -194,9 +196,9 @@ async def open_flows(
             ),
             access=Access(recognition, revocations, audit, audience=settings.api_audience),
             account=Account(
-                db, revocations, passwords, tokens, limits, audit, clock
+                db, revocations, passwords, tokens, profiles, limits, audit, clock
             ),
-            users=Users(db, revocations, audit, clock),
+            users=Users(db, revocations, profiles, audit, clock),
             clients=Clients(db, revocations, audit, clock, entropy),
             audit_trail=audit_trail,
             master_key=MasterKeyExchange(db, audit, entropy, master_key=master_key),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def user() -> None:
-    """Create, show, list, disable, enable and delete users; revoke their tokens."""
+    """Create, show, list, update, disable, enable and delete users; revoke their tokens."""
 
 
 @user.command()
@@ -25,7 +25,7 @@ def user() -> None:
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @click.option("--generate-password", is_flag=True, help="Make a password and print it once.")
 @click.option("--email-verified", is_flag=True, help="The address is known to be the user's.")
-@click.option("--claims", default="{}", help="Profile data, a JSON object.")
+@click.option("--claims", default="{}", help="Profile data: a JSON object of OpenID Connect claims.")
 @operator_command
 def create(
     email: str,
@@ -73,6 +73,21 @@ def list_page(limit: int, after: str, as_json: bool, data_dir: Path) -> None:
     tell(as_json, {"users": [_describe(each) for each in found], "next": following}, "\n".join(lines + more))
 
 
+@user.command()
+@click.argument("sub_or_email")
+@click.option("--claims", required=True, help="Changes to the profile data, a JSON object; null takes one away.")
+@operator_command
+def update(sub_or_email: str, claims: str, as_json: bool, data_dir: Path) -> None:
+    """Change the claims that are named."""
+    changes = _parse_claims(claims)
+
+    async def act(flows: "Flows") -> User:
+        return await flows.users.change_claims((await flows.users.get(sub_or_email)).sub, changes)
+
+    changed = _describe(with_flows(data_dir, act))
+    tell(as_json, changed, "\n".join(f"{name}: {value}" for name, value in changed.items() if value is not None))
+
+
 def _describe(user: User) -> dict[str, Any]:
     return {
         "sub": user.sub,
@@ -81,6 +96,7 @@ def _describe(user: User) -> dict[str, Any]:
         "has_password": user.password_hash is not None,
         "claims": user.claims,
         "created_at": user.created_at.isoformat(),
+        "updated_at": (user.updated_at or user.created_at).isoformat(),
         "disabled_at": user.disabled_at.isoformat() if user.disabled_at else None,
     }
 
@@ -88,7 +104,7 @@ def _describe(user: User) -> dict[str, Any]:
 def _parse_claims(text: str) -> dict[str, object]:
     try:
         claims = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         claims = None
     if not isinstance(claims, dict):
         raise click.UsageError("--claims takes a JSON object")

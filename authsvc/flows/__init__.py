@@ -38,11 +38,11 @@ class Flows:
     access: Access
     """Whose live token is this, and is it meant for this API?"""
     account: Account
-    """Look, log out, log out everywhere, change the password."""
+    """Look, change claims and password, log out, log out everywhere."""
 
     # Operators
     users: Users
-    """Disable, enable, delete, revoke."""
+    """Change claims, disable, enable, delete, revoke."""
     clients: Clients
     """Create, disable, enable, delete, new secret, revoke."""
     audit_trail: AuditTrail

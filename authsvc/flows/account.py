@@ -1,13 +1,14 @@
-"""What users do with their own account: look at it, log out, log out everywhere, change the password."""
+"""What users do with their own account: look at it, change claims and password, log out, log out everywhere."""
 
 from authsvc.clock import Clock
-from authsvc.errors import Forbidden, InvalidToken, InvalidValue
+from authsvc.errors import Forbidden, InvalidToken, InvalidValue, NotFound
 from authsvc.flows.audit import Audit
 from authsvc.flows.limits import Limits
 from authsvc.flows.login import SessionTokens
 from authsvc.flows.passwords import Passwords
+from authsvc.flows.profiles import Profiles
 from authsvc.flows.revocations import Revocations
-from authsvc.models import AccessToken, Grant, User
+from authsvc.models import AccessToken, Grant, JsonObject, User
 from authsvc.protocol.accounts import LoginResponse, PasswordChangeRequest
 from authsvc.protocol.audit import Event
 from authsvc.protocol.passwords import prepare
@@ -23,6 +24,7 @@ class Account:
         revocations: Revocations,
         passwords: Passwords,
         tokens: SessionTokens,
+        profiles: Profiles,
         limits: Limits,
         audit: Audit,
         clock: Clock,
@@ -31,6 +33,7 @@ class Account:
         self._revocations = revocations
         self._passwords = passwords
         self._tokens = tokens
+        self._profiles = profiles
         self._limits = limits
         self._audit = audit
         self._clock = clock
@@ -46,6 +49,19 @@ class Account:
         if user is None or user.disabled_at is not None:
             raise InvalidToken("the user is gone")
         return user
+
+    async def change_claims(self, token: AccessToken, changes: JsonObject) -> User:
+        """Change what is kept about the user of this token, by a JSON merge patch.
+
+        Raises:
+            InvalidValue: there is no such claim, it is not theirs to change, or the value is not one for it.
+            InvalidToken: the user is gone since the token was looked at.
+            Unavailable: the store cannot be asked.
+        """
+        try:
+            return await self._profiles.change(token.sub, changes, by_user=True)
+        except NotFound:
+            raise InvalidToken("the user is gone") from None
 
     async def log_out(self, token: AccessToken) -> None:
         """End the session of this token, and with it every token of the session.

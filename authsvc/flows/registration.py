@@ -12,6 +12,7 @@ from authsvc.models import JsonObject, User
 from authsvc.protocol.accounts import RegistrationRequest
 from authsvc.protocol.addresses import Address
 from authsvc.protocol.audit import Event
+from authsvc.protocol.claims import change_claims
 from authsvc.protocol.emails import canonical_email
 from authsvc.tables import users
 from authsvc.tables.db import Database
@@ -68,7 +69,7 @@ class Registration:
             email_canonical=canonical,
             email_verified=email_verified,
             password_hash=await self._passwords.hash(prepared),
-            claims=claims or {},
+            claims=change_claims({}, claims or {}, by_user=False),
             created_at=self._clock.now(),
             disabled_at=None,
         )

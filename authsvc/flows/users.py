@@ -3,8 +3,9 @@
 from authsvc.clock import Clock
 from authsvc.errors import InvalidValue, NotFound, Unavailable
 from authsvc.flows.audit import Audit
+from authsvc.flows.profiles import Profiles
 from authsvc.flows.revocations import Revocations
-from authsvc.models import User
+from authsvc.models import JsonObject, User
 from authsvc.protocol.audit import Event
 from authsvc.protocol.emails import canonical_email
 from authsvc.tables import users
@@ -15,10 +16,11 @@ ATTEMPTS = 5
 
 
 class Users:
-    def __init__(self, db: Database, revocations: Revocations, audit: Audit, clock: Clock) -> None:
+    def __init__(self, db: Database, revocations: Revocations, profiles: Profiles, audit: Audit, clock: Clock) -> None:
         self._db = db
         self._audit = audit
         self._revocations = revocations
+        self._profiles = profiles
         self._clock = clock
 
     async def get(self, name: str) -> User:
@@ -40,6 +42,10 @@ class Users:
     async def list_page(self, *, after: str, limit: int) -> list[User]:
         """The users whose `sub` comes after this one, in that order. Raises Unavailable."""
         return await users.list_users(self._db, after=after, limit=limit)
+
+    async def change_claims(self, sub: str, changes: JsonObject) -> User:
+        """Change what is kept about a user, by a JSON merge patch. Raises InvalidValue, NotFound, Unavailable."""
+        return await self._profiles.change(sub, changes, by_user=False)
 
     async def disable(self, sub: str) -> None:
         """Raises NotFound, Unavailable."""

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from msgspec import UNSET, Struct, UnsetType
 
-from authsvc.models import User
+from authsvc.models import JsonObject, User
 
 
 class Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,7 +32,9 @@ class Profile(Struct, frozen=True, kw_only=True):
     sub: str
     email: str
     email_verified: bool
+    claims: JsonObject
     created_at: datetime
+    updated_at: datetime
 
 
 class LoginResponse(Struct, frozen=True, kw_only=True):
@@ -50,5 +52,7 @@ def build_profile(user: User) -> Profile:
         sub=user.sub,
         email=user.email,
         email_verified=user.email_verified,
+        claims=user.claims,
         created_at=user.created_at.replace(microsecond=0),
+        updated_at=(user.updated_at or user.created_at).replace(microsecond=0),
     )

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from authsvc.models import User
+from authsvc.models import JsonObject, User
 from authsvc.tables.db import Queries, Row
 
-_COLUMNS = "sub, email, email_canonical, email_verified, password_hash, claims, created_at, disabled_at"
+_COLUMNS = "sub, email, email_canonical, email_verified, password_hash, claims, created_at, disabled_at, updated_at"
 
 
 async def insert_user(db: Queries, user: User) -> bool:
@@ -53,6 +53,16 @@ async def update_password_hash(db: Queries, sub: str, *, old: str, new: str) -> 
         new,
     )
     return row is not None
+
+
+async def update_claims(db: Queries, sub: str, claims: JsonObject, now: datetime) -> User:
+    """The user with these. To be called by whoever holds `lock_user`, and has found the user there."""
+    row = await db.fetchrow(
+        f"UPDATE auth.users SET claims = $2, updated_at = $3 WHERE sub = $1 RETURNING {_COLUMNS}", sub, claims, now
+    )
+    if row is None:
+        raise RuntimeError("the user is gone, under a lock")
+    return User(**dict(row))
 
 
 async def update_disabled(db: Queries, sub: str, disabled_at: datetime | None) -> bool:

@@ -11,6 +11,13 @@ async def profile(request: Call) -> Answer:
     return json_answer(build_profile(await flows_of(request).account.find(token)))
 
 
+async def change_claims(request: Call) -> Answer:
+    """Change what is kept about the user (RFC 7396): null takes a claim away."""
+    token = await authorize_user(request)
+    changes = await read_json(request, dict)
+    return json_answer(build_profile(await flows_of(request).account.change_claims(token, changes)))
+
+
 async def log_out(request: Call) -> Answer:
     """End this session."""
     token = await authorize_ending(request)

@@ -75,6 +75,7 @@ API = (
     Row("POST", "/api/v1/logout", me.log_out, USER, PROBLEM, status=204, cors=True),
     Row("POST", "/api/v1/users", register, PUBLIC, PROBLEM, RegistrationRequest, Profile, 201, cors=True),
     Row("GET", "/api/v1/me", me.profile, USER, PROBLEM, None, Profile, cors=True),
+    Row("PATCH", "/api/v1/me/claims", me.change_claims, USER, PROBLEM, dict, Profile, cors=True),
     Row("POST", "/api/v1/me/password", me.change_password, USER, PROBLEM, PasswordChangeRequest, LoginResponse,
         cors=True),
     Row("POST", "/api/v1/me/logout-everywhere", me.log_out_everywhere, USER, PROBLEM, status=204, cors=True),

@@ -73,10 +73,10 @@ async def test_a_new_user_is_as_asked_for_and_nothing_more(worker: Worker) -> No
 
 async def test_an_operator_may_vouch_for_a_user(worker: Worker) -> None:
     user = await worker.flows.registration.create(
-        EMAIL, PASSWORD, email_verified=True, claims={"name": "Ada", "n": [1]}
+        EMAIL, PASSWORD, email_verified=True, claims={"name": "Ada", "locale": "en"}
     )
     assert await worker.flows.users.get(EMAIL) == user
-    assert (user.email_verified, user.claims) == (True, {"name": "Ada", "n": [1]})
+    assert (user.email_verified, user.claims) == (True, {"name": "Ada", "locale": "en"})
 
 
 async def test_closed_registration_is_closed_to_users_and_open_to_operators(database_url: str) -> None:

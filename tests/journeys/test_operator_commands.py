@@ -106,6 +106,33 @@ def test_a_secret_is_rotated_with_an_overlap_and_without(environ: Environ) -> No
     assert len({*seen, rotated["client_secret"]}) == 4
 
 
+def test_what_is_known_of_a_user_is_given_changed_and_shown(environ: Environ) -> None:
+    claims = {"name": "Ada", "address": {"locality": "London", "country": "GB"}}
+    create = ("user", "create", "--email", "ada@example.com", "--generate-password", "--claims")
+    check_refused(environ, 1, "website is an https or http URL", *create, '{"website": "ada"}')
+    check_refused(environ, 1, "no claim that is kept", *create, '{"given-name": "Ada"}')
+    sub = told(environ, *create, json.dumps(claims))["sub"]
+    assert told(environ, "user", "show", sub)["claims"] == claims
+    changes = {
+        "name": None,
+        "phone_number": "+44 20 7946",
+        "phone_number_verified": True,
+        "address": {"locality": None},
+    }
+    changed = told(environ, "user", "update", "ada@example.com", "--claims", json.dumps(changes))
+    assert changed["claims"] == {
+        "phone_number": "+44 20 7946", "phone_number_verified": True, "address": {"country": "GB"}
+    }  # fmt: skip
+    assert changed["updated_at"] > changed["created_at"]
+    assert changed == told(environ, "user", "show", sub)
+    assert "+44 20 7946" in run_cli(environ, "user", "show", sub).stdout
+    check_refused(
+        environ, 1, "email is not changed here", "user", "update", sub, "--claims", '{"email": "x@y.example"}'
+    )
+    check_refused(environ, 1, "no such user", "user", "update", "usr_x", "--claims", "{}")
+    check_refused(environ, 2, "JSON object", "user", "update", sub, "--claims", "[" * 5000)
+
+
 def test_users_are_made_shown_and_listed_a_page_at_a_time(environ: Environ) -> None:
     subs = [
         told(environ, "user", "create", "--email", f"user{number}@example.com", "--generate-password")["sub"]

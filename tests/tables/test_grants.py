@@ -32,6 +32,7 @@ def a_grant(user: User, client: Client, **changes: Any) -> Grant:
         rotated_at=None,
         idle_until=NOW + 60 * SECOND,
         expires_at=NOW + 100 * SECOND,
+        claims={"userinfo": {"name": {"essential": True, "values": ["ünï"]}}, "id_token": {}},
     )
     return replace(grant, **changes)
 

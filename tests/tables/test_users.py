@@ -21,6 +21,18 @@ async def test_a_user_comes_back_as_it_went_in(db: Database) -> None:
     assert await users.find_user_by_email(db, user.email_canonical) == user
 
 
+async def test_claims_are_changed_with_the_time_of_it_and_nothing_else_is(db: Database) -> None:
+    user, other = a_user(claims={"name": "Ada"}), a_user(claims={"name": "Eve"})
+    for each in (user, other):
+        await users.insert_user(db, each)
+    changed = await users.update_claims(db, user.sub, {"nickname": "A"}, LATER)
+    assert changed == replace(user, claims={"nickname": "A"}, updated_at=LATER)
+    assert await users.find_user(db, user.sub) == changed
+    assert await users.find_user(db, other.sub) == other
+    with pytest.raises(RuntimeError):
+        await users.update_claims(db, "usr_nobody", {}, LATER)
+
+
 async def test_a_user_may_have_no_password(db: Database) -> None:
     user = a_user(password_hash=None)
     await users.insert_user(db, user)

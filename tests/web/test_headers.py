@@ -55,6 +55,11 @@ async def _change_password(house: House) -> httpx2.Response:
     return await house.http.post("/api/v1/me/password", json=body, headers=bearer(await house.log_in()))
 
 
+async def _change_claims(house: House) -> httpx2.Response:
+    headers = bearer(await house.log_in())
+    return await house.http.patch("/api/v1/me/claims", json={"name": "Ada"}, headers=headers)
+
+
 def _as_user(method: str, path: str) -> Callable[[House], Awaitable[httpx2.Response]]:
     async def call(house: House) -> httpx2.Response:
         return await house.http.request(method, path, headers=bearer(await house.log_in()))
@@ -70,6 +75,7 @@ SUCCESSES: dict[str, Callable[[House], Awaitable[httpx2.Response]]] = {
     "/api/v1/users": _new_user,
     "/api/v1/me/password": _change_password,
     "/api/v1/me": _as_user("GET", "/api/v1/me"),
+    "/api/v1/me/claims": _change_claims,
     "/api/v1/logout": _as_user("POST", "/api/v1/logout"),
     "/api/v1/me/logout-everywhere": _as_user("POST", "/api/v1/me/logout-everywhere"),
     **{path: (lambda house, path=path: house.http.get(path)) for path in PUBLIC},  # type: ignore[misc]

@@ -51,7 +51,14 @@ async def test_a_login_gives_a_token_and_says_whose(shared: House, sub: str) -> 
         "scope": "profile email",
         "client_id": "first-party",
     }
-    assert user == {"sub": sub, "email": EMAIL, "email_verified": False, "created_at": "2026-03-01T12:00:00Z"}
+    assert user == {
+        "sub": sub,
+        "email": EMAIL,
+        "email_verified": False,
+        "claims": {},
+        "created_at": "2026-03-01T12:00:00Z",
+        "updated_at": "2026-03-01T12:00:00Z",
+    }
 
 
 async def test_the_token_is_the_sessions_and_holds_nothing_personal(shared: House, sub: str) -> None:  # AT-04, AT-09

@@ -34,7 +34,9 @@ async def test_a_user_is_told_who_they_are(shared: House, sub: str, token: str) 
         "sub": sub,
         "email": EMAIL,
         "email_verified": False,
+        "claims": {},
         "created_at": "2026-03-01T12:00:00Z",
+        "updated_at": "2026-03-01T12:00:00Z",
     }
 
 

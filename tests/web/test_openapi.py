@@ -115,6 +115,7 @@ async def test_what_is_answered_is_what_is_described(shared: House, document: di
     login = await call("/api/v1/login", json=told)
     user = bearer(login.json()["access_token"])
     await call("/api/v1/me", headers=user)
+    await call("/api/v1/me/claims", headers=user, json={"name": "Ada"})
     change = {"current_password": PASSWORD, "new_password": PASSWORD}
     changed = await call("/api/v1/me/password", headers=user, json=change)
     await call("/api/v1/logout", headers=bearer(changed.json()["access_token"]))

@@ -20,6 +20,7 @@ DOCUMENTS = [row for row in ROWS if row.method == "GET" and row.auth is Auth.PUB
 JSON_BODIES: dict[str, dict[str, str]] = {
     "/api/v1/login": {"email": "ada@example.com", "password": PASSWORD},
     "/api/v1/users": {"email": "eve@example.com", "password": PASSWORD},
+    "/api/v1/me/claims": {"name": "Ada"},
     "/api/v1/me/password": {"current_password": PASSWORD, "new_password": PASSWORD},
 }
 

@@ -29,6 +29,7 @@ GOOD_FORM = "grant_type=client_credentials&token=x"
 GOOD: dict[str, dict[str, Any]] = {
     "/api/v1/login": {"email": "nobody@example.com", "password": PASSWORD},
     "/api/v1/users": {"email": "", "password": PASSWORD},
+    "/api/v1/me/claims": {"name": "Ada"},
     "/api/v1/me/password": {"current_password": "wrong", "new_password": PASSWORD},
 }
 
@@ -343,6 +344,8 @@ async def test_a_body_that_is_no_object_has_the_wrong_shape(caller: Caller, row:
 @JSON_ROWS
 @pytest.mark.parametrize("value", [None, 5, 1.5, True, [], {}, ["x"], {"a": 1}], ids=repr)
 async def test_a_member_of_another_type_is_pointed_at(caller: Caller, row: Row, value: object) -> None:  # PRB-03
+    if value is None and row.method == "PATCH":
+        return  # that takes the member away
     for member in GOOD[row.path]:
         body = json.dumps(GOOD[row.path] | {member: value}).encode()
         problem = check_problem(await caller.send(row, body, JSON), 422, "invalid-value")
@@ -350,7 +353,9 @@ async def test_a_member_of_another_type_is_pointed_at(caller: Caller, row: Row, 
         assert PASSWORD not in problem["detail"]
 
 
-@JSON_ROWS
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.path in GOOD and row.method == "POST"], ids=lambda r: r.path
+)
 async def test_a_missing_member_is_named(caller: Caller, row: Row) -> None:  # PRB-03
     for member in GOOD[row.path]:
         body = json.dumps({name: value for name, value in GOOD[row.path].items() if name != member}).encode()

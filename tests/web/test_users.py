@@ -34,7 +34,9 @@ async def test_a_person_registers_and_is_told_who_they_are(shared: House) -> Non
     assert profile == {
         "email": "Ada.Lovelace+math@Example.COM",  # as it was written
         "email_verified": False,
+        "claims": {},
         "created_at": "2026-03-01T12:00:00Z",
+        "updated_at": "2026-03-01T12:00:00Z",
     }
     assert "set-cookie" not in answer.headers
     assert (
