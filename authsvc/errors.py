@@ -200,9 +200,13 @@ class InvalidToken(AuthsvcError):
 
 
 class InsufficientScope(AuthsvcError):
-    """The access token is live, but does not allow this."""
+    """The access token is live, but does not allow this. `scope` is what would."""
 
     code = "insufficient_scope"
+
+    def __init__(self, description: str = "", *, scope: str = "") -> None:
+        super().__init__(description)
+        self.scope = scope
 
 
 # --- The first-party JSON API (RFC 9457)

@@ -180,6 +180,11 @@ class Settings:
         """The audience of this service's own API."""
         return f"{self.issuer}/api/v1"
 
+    @property
+    def userinfo_audience(self) -> str:
+        """The audience of tokens that UserInfo takes."""
+        return f"{self.issuer}/oauth2/userinfo"
+
 
 def environment_name(name: str) -> str:
     """`database_url` -> `AUTHSVC_DATABASE_URL`."""

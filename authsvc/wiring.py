@@ -45,6 +45,7 @@ from authsvc.flows.registration import Registration
 from authsvc.flows.revocation import Revocation
 from authsvc.flows.revocations import Revocations
 from authsvc.flows.sealed_secrets import SealedSecret
+from authsvc.flows.userinfo import UserInfo
 from authsvc.flows.users import Users
 from authsvc.flows.warm_up import WarmUp
 from authsvc.jobs.runner import Periodic
@@ -158,7 +159,7 @@ async def open_flows(
         client_auth = ClientAuth(copies, limits, audit, clock)
         recognition = Recognition(keys, revocations, clock, issuer=settings.issuer, capacity=settings.token_cache)
         issuance = Issuance(
-            keys, revocations, clock, entropy,
+            db, keys, revocations, copies, clock, entropy,
             issuer=settings.issuer, access_token_seconds=settings.access_token_seconds,
         )  # fmt: skip
         default_audience = settings.resolved_default_audience
@@ -166,6 +167,7 @@ async def open_flows(
         families = Families(
             db, revocations, secret, clock, entropy, metrics,
             idle_seconds=settings.refresh_idle_seconds, absolute_seconds=settings.refresh_absolute_seconds,
+            userinfo_audience=settings.userinfo_audience,
         )  # fmt: skip
         grants: dict[GrantType, Grant] = {
             GrantType.CLIENT_CREDENTIALS: ClientCredentialsGrant(
@@ -197,6 +199,10 @@ async def open_flows(
             access=Access(recognition, revocations, audit, audience=settings.api_audience),
             account=Account(
                 db, revocations, passwords, tokens, profiles, limits, audit, clock
+            ),
+            userinfo=UserInfo(
+                db, recognition, copies, issuance, clock,
+                issuer=settings.issuer, audience=settings.userinfo_audience,
             ),
             users=Users(db, revocations, profiles, audit, clock),
             clients=Clients(db, revocations, audit, clock, entropy),

@@ -15,6 +15,7 @@ from authsvc.flows.login import Login
 from authsvc.flows.master_key import MasterKeyExchange
 from authsvc.flows.registration import Registration
 from authsvc.flows.revocation import Revocation
+from authsvc.flows.userinfo import UserInfo
 from authsvc.flows.users import Users
 
 
@@ -29,6 +30,9 @@ class Flows:
     """Kill a token, or all of them."""
     keys: SigningKeys
     """What signs, what verifies, rotate, kill."""
+
+    userinfo: UserInfo
+    """Who is the user of this token?"""
 
     # People
     registration: Registration

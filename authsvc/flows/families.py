@@ -13,6 +13,7 @@ from authsvc.models import Grant, Session
 from authsvc.protocol.audit import Event
 from authsvc.protocol.refresh import Presented, RefreshToken, build_refresh_token, judge, parse_refresh_token
 from authsvc.protocol.revocation import grant_mark
+from authsvc.protocol.scopes import OPENID
 from authsvc.tables import grants
 from authsvc.tables.db import Database, Queries
 
@@ -31,6 +32,7 @@ class Families:
         *,
         idle_seconds: int,
         absolute_seconds: int,
+        userinfo_audience: str,
     ) -> None:
         self._db = db
         self._revocations = revocations
@@ -40,9 +42,15 @@ class Families:
         self._metrics = metrics
         self._idle = timedelta(seconds=idle_seconds)
         self._absolute = timedelta(seconds=absolute_seconds)
+        self._userinfo_audience = userinfo_audience
 
     async def open(self, tx: Queries, session: Session, scope: tuple[str, ...], audience: tuple[str, ...]) -> Grant:
-        """The grant of a session, in the transaction that opens it. It ends with the session at the latest."""
+        """The grant of a session, in the transaction that opens it. It ends with the session at the latest.
+
+        With the scope `openid` its tokens are for UserInfo too, unless a refresh narrows them to something else.
+        """
+        if OPENID in scope:
+            audience = (*audience, self._userinfo_audience)
         now = self._clock.now()
         expires_at = min(now + self._absolute, session.expires_at)
         grant = Grant(

@@ -1,4 +1,4 @@
-"""Tokens are minted here, once, for all grants and for login. Nothing is written for an access token."""
+"""Tokens are minted here, once, for all grants and for login. Nothing is written for them."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -6,13 +6,18 @@ from datetime import datetime
 from authsvc.clock import Clock
 from authsvc.entropy import Entropy, mint_id
 from authsvc.errors import Unavailable
+from authsvc.flows.client_copies import ClientCopies
 from authsvc.flows.keys import SigningKeys
 from authsvc.flows.revocations import Revocations
-from authsvc.models import AccessToken, Generations, Grant
-from authsvc.protocol import access_token
+from authsvc.models import AccessToken, Client, Generations, Grant, JsonObject
+from authsvc.protocol import access_token, claims, id_token
+from authsvc.protocol.id_token import IdToken
 from authsvc.protocol.jwt import Signer
 from authsvc.protocol.revocation import key_mark
+from authsvc.protocol.scopes import OPENID
 from authsvc.protocol.token_request import TokenResponse
+from authsvc.tables import users
+from authsvc.tables.db import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,10 @@ class Authorization:
     methods: tuple[str, ...] = ()
     ends_at: datetime | None = None
     """No token outlives it."""
+    claims: JsonObject | None = None
+    """Which claims were asked for one by one, as `protocol/claims.py` writes it."""
+    nonce: str | None = None
+    """To be told in the ID token. A refresh has none."""
     refresh_token: str | None = field(default=None, repr=False)
 
 
@@ -48,6 +57,7 @@ def authorization_of(
         authenticated_at=grant.authenticated_at,
         methods=grant.methods,
         ends_at=grant.expires_at,
+        claims=grant.claims,
         refresh_token=refresh_token,
     )
 
@@ -55,28 +65,33 @@ def authorization_of(
 class Issuance:
     def __init__(
         self,
+        db: Database,
         keys: SigningKeys,
         revocations: Revocations,
+        copies: ClientCopies,
         clock: Clock,
         entropy: Entropy,
         *,
         issuer: str,
         access_token_seconds: int,
     ) -> None:
+        self._db = db
         self._keys = keys
         self._revocations = revocations
+        self._copies = copies
         self._clock = clock
         self._entropy = entropy
         self._issuer = issuer
         self._seconds = access_token_seconds
 
     async def issue(self, authorization: Authorization) -> TokenResponse:
-        """Mint an access token (RFC 9068).
+        """Mint an access token (RFC 9068), and an ID token beside it where the scope has `openid`.
 
         Raises:
             Unavailable: the keys or the store cannot be asked.
         """
-        signer = await self._living_signer()
+        client = await self._find_relying_party(authorization)
+        signer, id_signer = await self._living_signers(None if client is None else client.id_token_algorithm)
         issued_at = int(self._clock.unix())
         lifetime = self._seconds
         if authorization.ends_at is not None:
@@ -98,18 +113,77 @@ class Issuance:
             methods=authorization.methods,
         )
         text = signer.sign(access_token.TYP, access_token.build_claims(token, self._issuer))
-        return TokenResponse(text, lifetime, authorization.scope, authorization.refresh_token)
+        id_text = None
+        if client is not None and id_signer is not None:
+            profile = await self._find_profile(authorization, client)
+            id_text = self._mint_id_token(token, text, id_signer, authorization.nonce, profile)
+        return TokenResponse(text, lifetime, authorization.scope, authorization.refresh_token, id_text)
 
-    async def _living_signer(self) -> Signer:
-        """The signer of a ring that is fresh: that of an old one may have retired since. If its key was killed in the
-        last second, the ring is read anew, so that nobody is given a token that is dead already."""
+    async def sign(self, typ: str, claims: JsonObject, algorithm: str) -> str:
+        """A JWT for a client, signed with this algorithm and no other.
+
+        Raises:
+            Unavailable: no key signs with it at this moment, or the store cannot be asked.
+        """
+        _, signer = await self._living_signers(algorithm)
+        if signer is None:
+            raise Unavailable("no key signs at this moment")
+        return signer.sign(typ, claims, is_for_us=False)
+
+    # --- The ID token
+
+    async def _find_relying_party(self, authorization: Authorization) -> Client | None:
+        """The client that is to get an ID token, if it is to get one."""
+        if OPENID not in authorization.scope or authorization.generations.user is None:
+            return None
+        copy = await self._copies.find(authorization.client_id)
+        return None if copy is None else copy.client
+
+    async def _find_profile(self, authorization: Authorization, client: Client) -> JsonObject:
+        """The claims that are wanted in the ID token itself: only by name, for all that comes with a scope is told by
+        UserInfo (IDT-07)."""
+        if authorization.claims is None:
+            return {}
+        names = claims.asked_for(claims.read_document(authorization.claims).id_token, client.scope)
+        user = await users.find_user(self._db, authorization.sub) if names else None
+        return {} if user is None else claims.tell(user, names)
+
+    def _mint_id_token(
+        self, token: AccessToken, text: str, signer: Signer, nonce: str | None, profile: JsonObject
+    ) -> str:
+        """It lives as long as the access token beside it."""
+        told = IdToken(
+            issuer=self._issuer,
+            sub=token.sub,
+            client_id=token.client_id,
+            issued_at=token.issued_at,
+            expires_at=token.expires_at,
+            authenticated_at=token.authenticated_at,
+            methods=token.methods,
+            sid=token.sid,
+            nonce=nonce,
+        )
+        built = id_token.build_claims(told, access_token=text, algorithm=signer.algorithm, profile=profile)
+        return signer.sign(id_token.TYP, built, is_for_us=False)
+
+    # --- The signers
+
+    async def _living_signers(self, algorithm: str | None) -> tuple[Signer, Signer | None]:
+        """That of the access tokens and, if one is named, that of another algorithm, where any signs with it. Of a ring
+        that is fresh: one of an old ring may have retired since. If a key was killed in the last second, the keys are
+        read anew, so that nobody is given a token that is dead already."""
         await self._keys.catch_up()
-        signer = self._keys.ring.signer
-        mark = key_mark(signer.kid)
-        if mark not in await self._revocations.find(mark):
-            return signer
+        signers = self._signers(algorithm)
+        marks = [key_mark(signer.kid) for signer in signers if signer is not None]
+        killed = await self._revocations.find(*marks)
+        if not any(mark in killed for mark in marks):
+            return signers
         await self._keys.read()
-        fresh = self._keys.ring.signer
-        if fresh.kid == signer.kid:
+        signers = self._signers(algorithm)
+        if any(key_mark(signer.kid) in killed for signer in signers if signer is not None):
             raise Unavailable("no signing key is usable")
-        return fresh
+        return signers
+
+    def _signers(self, algorithm: str | None) -> tuple[Signer, Signer | None]:
+        ring = self._keys.ring
+        return ring.signer, None if algorithm is None else ring.find_signer(algorithm)

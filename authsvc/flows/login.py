@@ -53,6 +53,7 @@ class SessionTokens:
             token_type="Bearer",  # noqa: S106
             expires_in=issued.expires_in,
             refresh_token=issued.refresh_token or UNSET,
+            id_token=issued.id_token or UNSET,
             scope=format_scope(issued.scope),
             client_id=grant.client_id,
             user=build_profile(user),

@@ -45,6 +45,7 @@ class LoginResponse(Struct, frozen=True, kw_only=True):
     client_id: str
     user: Profile
     refresh_token: str | UnsetType = UNSET
+    id_token: str | UnsetType = UNSET
 
 
 def build_profile(user: User) -> Profile:

@@ -104,11 +104,11 @@ class Signer:
             raise ValueError("a key of this type does not sign here")
         return cls(kid, algorithm_of(key), prepare_signing(key), {})
 
-    def sign(self, typ: str, claims: JsonObject) -> str:
-        """The token, of the kind `typ`.
+    def sign(self, typ: str, claims: JsonObject, *, is_for_us: bool = True) -> str:
+        """The token, of the kind `typ`. `is_for_us`: it is to come back here.
 
         Raises:
-            ValueError: it would be longer than `verify` reads.
+            ValueError: it is to come back, and would be longer than `verify` reads.
         """
         header = self._headers.get(typ)
         if header is None:
@@ -116,7 +116,7 @@ class Signer:
             header = self._headers[typ] = _encode_segment(_encode_json(parameters)) + b"."
         signing_input = header + _encode_segment(_encode_json(claims))
         token = signing_input + b"." + _encode_segment(self._sign(signing_input))
-        if len(token) > MAX_TOKEN_BYTES:
+        if is_for_us and len(token) > MAX_TOKEN_BYTES:
             raise ValueError("the token would be longer than any verifier reads")
         return token.decode("ascii")
 

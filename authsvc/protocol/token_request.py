@@ -33,6 +33,7 @@ class TokenResponse:
     expires_in: int
     scope: tuple[str, ...]
     refresh_token: str | None = field(default=None, repr=False)
+    id_token: str | None = field(default=None, repr=False)
 
 
 def parse_grant_type(form: Form) -> GrantType:
@@ -81,4 +82,6 @@ def build_response(response: TokenResponse) -> JsonObject:
     }
     if response.refresh_token is not None:
         body["refresh_token"] = response.refresh_token
+    if response.id_token is not None:
+        body["id_token"] = response.id_token
     return body

@@ -11,7 +11,7 @@ from authsvc import errors
 from authsvc.errors import AuthsvcError
 from authsvc.logs import request_id
 from authsvc.models import JsonObject
-from authsvc.web.responses import PROBLEM, Answer, Headers, json_answer
+from authsvc.web.responses import PROBLEM, Answer, Headers, json_answer, json_bytes
 
 Renderer = Callable[[AuthsvcError], ASGIApp]
 
@@ -75,6 +75,18 @@ def render_oauth(error: AuthsvcError) -> Answer:
     return json_answer(body, status, headers_of(error, "Basic"))
 
 
+def render_bearer(error: AuthsvcError) -> Answer:
+    """Resources of OAuth's own, which a bearer token opens: RFC 6750 §3. The challenge says what the body says, and who
+    brought no token is told of no error."""
+    status = status_of(error)
+    headers = _headers(error, "Bearer")
+    if status in {400, 403}:
+        headers.append((b"www-authenticate", _challenge(error, "Bearer").encode("ascii")))
+    if isinstance(error, errors.MissingToken):
+        return json_answer({"error_description": error.description}, status, headers)
+    return json_bytes(render_oauth(error).body, status, headers)
+
+
 def render_problem(error: AuthsvcError) -> Answer:
     """Everything that is not OAuth: RFC 9457. `instance` is the request id, to be found in the log."""
     status = status_of(error)
@@ -95,7 +107,7 @@ def render_problem(error: AuthsvcError) -> Answer:
 def _oauth_code(error: AuthsvcError, status: int) -> str:
     if status == 500:
         return "server_error"
-    if isinstance(error, (errors.OAuthError, errors.Unavailable)):
+    if isinstance(error, (errors.OAuthError, errors.Unavailable, errors.InvalidToken, errors.InsufficientScope)):
         return error.code
     if isinstance(error, errors.TooManyAttempts):
         return errors.Unavailable.code  # GEN-13: of the codes that RFC 6749 has, the one that says "later"
@@ -117,6 +129,9 @@ def headers_of(error: AuthsvcError, scheme: str | None = None) -> Headers:
 def _challenge(error: AuthsvcError, scheme: str) -> str:
     """RFC 6750 §3: who brought no credentials is told of no error."""
     challenge = f'{scheme} realm="{REALM}"'
-    if isinstance(error, errors.InvalidToken):
-        challenge += f', error="{error.code}", error_description="{error.description}"'
+    if isinstance(error, (errors.InvalidToken, errors.InsufficientScope, errors.InvalidRequest)):
+        description = _NOT_IN_DESCRIPTION.sub(" ", error.description)
+        challenge += f', error="{error.code}", error_description="{description}"'
+    if isinstance(error, errors.InsufficientScope) and error.scope:
+        challenge += f', scope="{error.scope}"'
     return challenge

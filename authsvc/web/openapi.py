@@ -9,7 +9,7 @@ import msgspec
 from authsvc import __version__
 from authsvc.models import JsonObject
 from authsvc.protocol.discovery import metadata_paths
-from authsvc.web.errors import Renderer, render_oauth
+from authsvc.web.errors import Renderer, render_bearer, render_oauth, render_problem
 from authsvc.web.routes import METADATA, ROWS, Auth, Row
 
 _WORD = re.compile(r"\w+")
@@ -40,6 +40,16 @@ _OAUTH_ERROR: JsonObject = {
     "required": ["error"],
     "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
 }
+_BEARER_ERROR: JsonObject = {
+    "type": "object",
+    "description": "RFC 6750 §3.1; who brought no token is told of no error",
+    "properties": _OAUTH_ERROR["properties"],
+}
+_ERRORS: dict[Renderer, tuple[str, str]] = {
+    render_oauth: ("application/json", "OAuthError"),
+    render_bearer: ("application/json", "BearerError"),
+    render_problem: ("application/problem+json", "Problem"),
+}
 _SECURITY: dict[Auth, list[JsonObject]] = {
     Auth.PUBLIC: [],
     Auth.CLIENT: [{"client_secret_basic": []}, {}],
@@ -64,7 +74,7 @@ def build_openapi(issuer: str) -> JsonObject:
         "servers": [{"url": issuer}],
         "paths": paths,
         "components": {
-            "schemas": {**schemas, "Problem": _PROBLEM, "OAuthError": _OAUTH_ERROR},
+            "schemas": {**schemas, "Problem": _PROBLEM, "OAuthError": _OAUTH_ERROR, "BearerError": _BEARER_ERROR},
             "securitySchemes": {
                 "client_secret_basic": {"type": "http", "scheme": "basic"},
                 "access_token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
@@ -109,9 +119,7 @@ def _success(row: Row) -> JsonObject:
 
 
 def _error(renderer: Renderer) -> JsonObject:
-    media_type, name = (
-        ("application/json", "OAuthError") if renderer is render_oauth else ("application/problem+json", "Problem")
-    )
+    media_type, name = _ERRORS[renderer]
     schema = {"$ref": _REF.format(name=name)}
     return {"description": "It did not work", "content": {media_type: {"schema": schema}}}
 

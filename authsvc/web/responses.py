@@ -53,6 +53,7 @@ _PICTURE = Prepared(
 )
 _NOTHING = Prepared(*_PRIVATE)
 _JSON = Prepared((b"content-type", b"application/json"), *_PRIVATE)
+_JWT = Prepared((b"content-type", b"application/jwt"), *_PRIVATE)
 PROBLEM = Prepared((b"content-type", b"application/problem+json"), *_PRIVATE)
 # HDR-02, HDR-03, AUZ-08. The features are those that a page would have unasked and that ask for something of a person.
 PAGE = Prepared(
@@ -102,6 +103,11 @@ def json_answer(value: Any, status: int = 200, headers: Headers | None = None, p
 def json_bytes(body: bytes, status: int = 200, headers: Headers | None = None, prepared: Prepared = _JSON) -> Answer:
     """As `json_answer`, of JSON that is rendered already."""
     return Answer(status, body, headers or [], prepared)
+
+
+def jwt_answer(token: str) -> Answer:
+    """A signed answer that nobody stores (RFC 7519 §10.3.1)."""
+    return Answer(200, token.encode("ascii"), [], _JWT)
 
 
 def empty(status: int) -> Answer:

@@ -18,7 +18,7 @@ from authsvc.web import assets, me, wellknown
 from authsvc.web.at_once import Taker
 from authsvc.web.cors import Shared, Sites
 from authsvc.web.endpoint import Endpoint, Handle, Resource
-from authsvc.web.errors import Renderer, render_oauth, render_problem
+from authsvc.web.errors import Renderer, render_bearer, render_oauth, render_problem
 from authsvc.web.introspect import AtOnce, introspect
 from authsvc.web.login import login
 from authsvc.web.middleware import Observer
@@ -26,6 +26,7 @@ from authsvc.web.pages.errors import render_page
 from authsvc.web.request import wants_page
 from authsvc.web.revoke import revoke
 from authsvc.web.token import token
+from authsvc.web.userinfo import userinfo
 from authsvc.web.users import register
 
 
@@ -59,7 +60,7 @@ class Row:
     """Who answers most of its requests without a task."""
 
 
-JSON, PROBLEM = render_oauth, render_problem
+JSON, BEARER, PROBLEM = render_oauth, render_bearer, render_problem
 CLIENT, USER, PUBLIC = Auth.CLIENT, Auth.USER, Auth.PUBLIC
 HINTED = ("token", "token_type_hint")
 TOKEN_REQUEST = ("grant_type", "refresh_token", "scope", "resource")
@@ -69,6 +70,8 @@ OAUTH = (
     Row("POST", "/oauth2/introspect", introspect, CLIENT, JSON, HINTED, "RFC 7662 §2.2", at_once=AtOnce),
     Row("POST", "/oauth2/token", token, CLIENT, JSON, TOKEN_REQUEST, "RFC 6749 §5.1", cors=True),
     Row("POST", "/oauth2/revoke", revoke, CLIENT, JSON, HINTED, cors=True),
+    Row("GET", "/oauth2/userinfo", userinfo, USER, BEARER, None, "OpenID Connect Core §5.3.2", cors=True),
+    Row("POST", "/oauth2/userinfo", userinfo, USER, BEARER, None, "OpenID Connect Core §5.3.2", cors=True),
 )
 API = (
     Row("POST", "/api/v1/login", login, PUBLIC, PROBLEM, LoginRequest, LoginResponse, cors=True),

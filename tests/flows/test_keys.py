@@ -385,7 +385,7 @@ async def test_the_key_whose_mark_was_asked_is_the_key_that_signs(database_url: 
                 return found
 
         meddled = Meddled.__new__(Meddled)
-        signer = await _issuance_with(issuance, meddled)._living_signer()
+        signer = (await _issuance_with(issuance, meddled)._living_signers(None))[0]
         assert signer.kid == old
 
 
@@ -404,8 +404,10 @@ def _signing(key: SigningKey) -> SigningKey:
 
 def _issuance_with(issuance: Issuance, revocations: Revocations) -> Issuance:
     return Issuance(
+        issuance._db,
         issuance._keys,
         revocations,
+        issuance._copies,
         issuance._clock,
         issuance._entropy,
         issuer="https://issuer.example",

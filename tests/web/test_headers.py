@@ -60,6 +60,12 @@ async def _change_claims(house: House) -> httpx2.Response:
     return await house.http.patch("/api/v1/me/claims", json={"name": "Ada"}, headers=headers)
 
 
+async def _ask_userinfo(house: House) -> httpx2.Response:
+    client = await house.client(public=True, first_party=True, scope="openid")
+    headers = bearer(await house.log_in(client_id=client.client_id))
+    return await house.http.get("/oauth2/userinfo", headers=headers)
+
+
 def _as_user(method: str, path: str) -> Callable[[House], Awaitable[httpx2.Response]]:
     async def call(house: House) -> httpx2.Response:
         return await house.http.request(method, path, headers=bearer(await house.log_in()))
@@ -76,6 +82,7 @@ SUCCESSES: dict[str, Callable[[House], Awaitable[httpx2.Response]]] = {
     "/api/v1/me/password": _change_password,
     "/api/v1/me": _as_user("GET", "/api/v1/me"),
     "/api/v1/me/claims": _change_claims,
+    "/oauth2/userinfo": _ask_userinfo,
     "/api/v1/logout": _as_user("POST", "/api/v1/logout"),
     "/api/v1/me/logout-everywhere": _as_user("POST", "/api/v1/me/logout-everywhere"),
     **{path: (lambda house, path=path: house.http.get(path)) for path in PUBLIC},  # type: ignore[misc]

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from authsvc import wiring
-from authsvc.web.errors import render_oauth
+from authsvc.web.errors import render_problem
 from authsvc.web.routes import ROWS, Auth, Row
 from tests.caches.filled import be_patient
 from tests.house_of import PASSWORD, House, bearer, database_away, house_on, settings_for
@@ -36,7 +36,7 @@ async def call(house: House, row: Row, auth: tuple[str, str], client_token: str,
 
 
 def check_unavailable(row: Row, answer: httpx2.Response) -> None:
-    if row.errors is render_oauth:
+    if row.errors is not render_problem:
         check_oauth_error(answer, 503, "temporarily_unavailable")
     else:
         check_problem(answer, 503, "temporarily-unavailable")

@@ -249,7 +249,6 @@ async def test_there_is_a_trial_for_every_list_that_is_advertised(metadata: dict
         "/.well-known/",
         "/oauth2/authorize",
         "/oauth2/register",
-        "/oauth2/userinfo",
     ],
 )
 async def test_what_is_not_built_is_not_there(shared: House, path: str) -> None:  # MET-11, WFG-01
