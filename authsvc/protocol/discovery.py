@@ -1,6 +1,10 @@
-"""RFC 8414: the metadata document, built from the same sets the endpoints enforce (MET-11)."""
+"""RFC 8414 and OpenID Connect Discovery §3: the metadata, built from the same sets the endpoints enforce (MET-11)."""
 
 from authsvc.models import AuthMethod, JsonObject
+from authsvc.protocol import id_token
+from authsvc.protocol.claims import SCOPES, USER_CLAIMS
+from authsvc.protocol.jwa import ALGORITHMS
+from authsvc.protocol.scopes import OPENID
 from authsvc.protocol.token_request import EXCHANGED
 
 CONFIDENTIAL_METHODS = (AuthMethod.BASIC, AuthMethod.POST)
@@ -8,7 +12,8 @@ CONFIDENTIAL_METHODS = (AuthMethod.BASIC, AuthMethod.POST)
 
 
 def build_metadata(issuer: str) -> JsonObject:
-    """Only what is built and enforced, and nothing empty (§3.2): `response_types_supported` comes with its first."""
+    """Only what is built and enforced, and nothing empty (RFC 8414 §3.2): `response_types_supported` comes with its
+    first. One document for OAuth and for OpenID Connect, so that they cannot say different things (MET-08)."""
     confidential = [str(method) for method in CONFIDENTIAL_METHODS]
     return {
         "issuer": issuer,
@@ -20,9 +25,27 @@ def build_metadata(issuer: str) -> JsonObject:
         "token_endpoint_auth_methods_supported": confidential,
         "introspection_endpoint_auth_methods_supported": confidential,
         "revocation_endpoint_auth_methods_supported": [*confidential, str(AuthMethod.NONE)],
+        "userinfo_endpoint": f"{issuer}/oauth2/userinfo",
+        "userinfo_signing_alg_values_supported": list(ALGORITHMS),
+        "id_token_signing_alg_values_supported": list(ALGORITHMS),
+        "subject_types_supported": ["public"],
+        "scopes_supported": [OPENID, *SCOPES],
+        "claim_types_supported": ["normal"],
+        "claims_supported": [*id_token.CLAIMS, *USER_CLAIMS],
+        "acr_values_supported": list(id_token.ACR_VALUES),
+        # Said, because readers take the last one for true where it is not (ODI-03).
+        "claims_parameter_supported": False,
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,
     }
 
 
 def metadata_paths(issuer_path: str) -> tuple[str, ...]:
     """Where the OAuth metadata stands: the well-known part is inserted before the issuer's path (RFC 8414 §3)."""
     return (f"/.well-known/oauth-authorization-server{issuer_path}",)
+
+
+def configuration_paths(issuer_path: str) -> tuple[str, ...]:
+    """Where OpenID Connect looks: behind the issuer's path (Discovery §4), or as OAuth does (RFC 8414 §5)."""
+    name = "/.well-known/openid-configuration"
+    return tuple(dict.fromkeys((issuer_path + name, name + issuer_path)))

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from authsvc.errors import NotFound
 from authsvc.flows import Flows
 from authsvc.protocol.accounts import LoginRequest, LoginResponse, PasswordChangeRequest, Profile, RegistrationRequest
-from authsvc.protocol.discovery import metadata_paths
+from authsvc.protocol.discovery import configuration_paths, metadata_paths
 from authsvc.web import assets, me, wellknown
 from authsvc.web.at_once import Taker
 from authsvc.web.cors import Shared, Sites
@@ -97,9 +97,11 @@ STATIC = (
 WELL_KNOWN = "/.well-known/oauth-authorization-server"
 METADATA = Row("GET", WELL_KNOWN, wellknown.metadata, PUBLIC, PROBLEM, None, "RFC 8414 §3.2",
                at_once=wellknown.metadata_at_once)
+CONFIGURATION = Row("GET", "/.well-known/openid-configuration", wellknown.metadata, PUBLIC, PROBLEM, None,
+                    "OpenID Connect Discovery §4.2", at_once=wellknown.metadata_at_once)
 # fmt: on
 
-ROWS = (*OAUTH, *API, *DOCUMENTS, METADATA)
+ROWS = (*OAUTH, *API, *DOCUMENTS, METADATA, CONFIGURATION)
 """What programs use: all that `/openapi.json` describes."""
 
 
@@ -118,7 +120,7 @@ async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def build_router(issuer_path: str, lifespan: Callable[[Any], Any], sites: Sites) -> Router:
-    """The routes, below the path of the issuer if it has one; the metadata where RFC 8414 §3 wants it."""
+    """The routes, below the path of the issuer if it has one; the metadata where OAuth and OpenID Connect look."""
     routes = [_Exact(path, _resource([row for _, row in rows], sites)) for path, rows in _by_path(_place(issuer_path))]
     # No redirects for a slash too many: a 307 would send credentials on (GEN-12).
     return Router(routes, redirect_slashes=False, default=_not_found, lifespan=lifespan)
@@ -135,7 +137,8 @@ def build_takers(issuer_path: str, flows: Flows, observer: Observer) -> dict[byt
 
 def _place(issuer_path: str) -> list[tuple[str, Row]]:
     placed = [(issuer_path + row.path, row) for row in (*OAUTH, *API, *STATIC, *DOCUMENTS)]
-    return placed + [(path, METADATA) for path in metadata_paths(issuer_path)]
+    placed += [(path, METADATA) for path in metadata_paths(issuer_path)]
+    return placed + [(path, CONFIGURATION) for path in configuration_paths(issuer_path)]
 
 
 def _by_path(placed: Sequence[tuple[str, Row]]) -> list[tuple[str, list[tuple[str, Row]]]]:

@@ -6,11 +6,11 @@ import httpx2
 import pytest
 
 from authsvc.models import GrantType
-from authsvc.web.routes import DOCUMENTS, METADATA, ROWS, Row
+from authsvc.web.routes import CONFIGURATION, DOCUMENTS, METADATA, ROWS, Row
 from tests.house_of import PASSWORD, House, bearer, house_on, settings_for
 
 ISSUER = "https://auth.example.com"
-PUBLIC = {row.path for row in (*DOCUMENTS, METADATA)}
+PUBLIC = {row.path for row in (*DOCUMENTS, METADATA, CONFIGURATION)}
 EVERY_ROW = pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.method} {row.path}")
 
 
