@@ -79,7 +79,7 @@ def render_bearer(error: AuthsvcError) -> Answer:
     """Resources of OAuth's own, which a bearer token opens: RFC 6750 §3. The challenge says what the body says, and who
     brought no token is told of no error."""
     status = status_of(error)
-    headers = _headers(error, "Bearer")
+    headers = headers_of(error, "Bearer")
     if status in {400, 403}:
         headers.append((b"www-authenticate", _challenge(error, "Bearer").encode("ascii")))
     if isinstance(error, errors.MissingToken):
