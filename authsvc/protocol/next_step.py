@@ -9,13 +9,11 @@ from enum import StrEnum
 from authsvc.errors import ConsentRequired, LoginRequired
 from authsvc.models import Client, Consent, ConsentPolicy, Session
 from authsvc.protocol.authorization import AuthorizationRequest, Prompt
+from authsvc.protocol.claims import asked_for, claims_of_scope
 from authsvc.protocol.redirects import is_claimed
 
 _FRESH = frozenset({Prompt.LOGIN, Prompt.SELECT_ACCOUNT})
 """There is one account in a session: the page for logging in is where another is chosen."""
-
-_ABOUT_THE_LOGIN = frozenset({"sub", "acr", "amr", "auth_time", "sid"})
-"""Claims that say nothing of the user but that they are logged in: nobody has to consent to those."""
 
 
 class Step(StrEnum):
@@ -85,7 +83,7 @@ def _wants_consent(asked: AuthorizationRequest, client: Client, consent: Consent
         case ConsentPolicy.NEVER:
             return False
         case ConsentPolicy.REMEMBER:
-            return consent is None or not covers(consent, consent_of(asked))
+            return consent is None or not covers(consent, consent_of(asked, client))
         case ConsentPolicy.ALWAYS:
             return True
 
@@ -97,14 +95,16 @@ def is_assured(client: Client, redirect_uri: str) -> bool:
     return client.first_party or not client.is_public or is_claimed(redirect_uri)
 
 
-def consent_of(asked: AuthorizationRequest) -> Consent:
-    """What a user allows who allows this request."""
+def consent_of(asked: AuthorizationRequest, client: Client) -> Consent:
+    """What a user allows who allows this request. Claims that this client is never told are no matter of consent."""
     return Consent(
         scope=frozenset(asked.scope),
         resources=frozenset(asked.resources),
-        claims=frozenset({*asked.claims.userinfo, *asked.claims.id_token} - _ABOUT_THE_LOGIN),
+        claims=asked_for(asked.claims.userinfo | asked.claims.id_token, client.scope),
     )
 
 
 def covers(consent: Consent, wanted: Consent) -> bool:
-    return wanted.scope <= consent.scope and wanted.resources <= consent.resources and wanted.claims <= consent.claims
+    """Whether all that is wanted was allowed; a claim also by a scope that it comes with."""
+    claims = consent.claims | claims_of_scope(consent.scope)
+    return wanted.scope <= consent.scope and wanted.resources <= consent.resources and wanted.claims <= claims

@@ -24,7 +24,9 @@ from tests.protocol.asking import AUDIENCE, CLIENT, NOW, a_client, asked
 LOGIN, CONSENT, ISSUE = Step
 BORN = NOW - timedelta(minutes=1)
 """The request came a minute ago."""
-ALL = Consent(scope=frozenset(CLIENT.scope), resources=frozenset({AUDIENCE}), claims=frozenset({"name"}))
+ALL = Consent(scope=frozenset(CLIENT.scope), resources=frozenset({AUDIENCE}), claims=frozenset())
+ONLY_OPENID = replace(ALL, scope=frozenset({"openid"}))
+NAME = '{"userinfo":{"name":{"essential":true}}}'
 
 
 def session(age: float, sub: str = "usr_1") -> Session:
@@ -98,19 +100,24 @@ ROWS: list[Row] = [
     ("nothing was", {"consent": None}, CONSENT, ConsentRequired),
     ("no scope was, and none is asked for", {"client": a_client(scope=()), "scope": None, "consent": None}, CONSENT,
      ConsentRequired),
-    ("more is asked for", {"consent": replace(ALL, scope=frozenset({"openid"})), "scope": "openid email"}, CONSENT,
-     ConsentRequired),
+    ("more is asked for", {"consent": ONLY_OPENID, "scope": "openid email"}, CONSENT, ConsentRequired),
     ("less is asked for", {"scope": "openid email"}, ISSUE, None),
-    ("offline access was not", {"consent": replace(ALL, scope=frozenset({"openid"})), "scope": "openid offline_access"},
-     CONSENT, ConsentRequired),  # OID-09
+    ("offline access was not", {"consent": ONLY_OPENID, "scope": "openid offline_access"}, CONSENT,
+     ConsentRequired),  # OID-09
     ("offline access was", {"scope": "openid offline_access"}, ISSUE, None),
     ("a resource was", {"resource": AUDIENCE}, ISSUE, None),
     ("a resource was not", {"resource": AUDIENCE, "consent": replace(ALL, resources=frozenset())}, CONSENT,
      ConsentRequired),
-    ("a claim was", {"claims": '{"userinfo":{"name":null}}'}, ISSUE, None),
-    ("a claim was not", {"claims": '{"userinfo":{"phone_number":null}}'}, CONSENT, ConsentRequired),
+    ("a claim was", {"claims": NAME, "consent": replace(ONLY_OPENID, claims=frozenset({"name"}))}, ISSUE, None),
+    ("a claim was, with its scope", {"claims": NAME}, ISSUE, None),
+    ("a claim was not", {"claims": NAME, "consent": ONLY_OPENID}, CONSENT, ConsentRequired),
+    ("a claim of the ID token was not", {"claims": '{"id_token":{"email":null}}', "consent": ONLY_OPENID}, CONSENT,
+     ConsentRequired),
+    ("a claim that the client never gets", {"claims": '{"userinfo":{"phone_number":null}}', "consent": ONLY_OPENID},
+     ISSUE, None),
+    ("a claim that nobody gets", {"claims": '{"id_token":{"https://x.example/y":null}}', "consent": ONLY_OPENID},
+     ISSUE, None),
     ("a claim about the login", {"claims": '{"id_token":{"auth_time":{"essential":true},"acr":null}}'}, ISSUE, None),
-    ("a claim of the ID token was not", {"claims": '{"id_token":{"phone_number":null}}'}, CONSENT, ConsentRequired),
     # Consent: what the operator says
     ("ask always", {"client": ALWAYS}, CONSENT, ConsentRequired),
     ("never ask", {"client": NEVER, "consent": None}, ISSUE, None),
@@ -214,7 +221,7 @@ def test_who_allows_a_request_is_not_asked_for_the_same_again() -> None:
         {"scope": None},
         {"resource": AUDIENCE, "claims": '{"userinfo":{"name":null},"id_token":{"email":null}}'},
     ):
-        assert step(consent=consent_of(asked(**request)), **request) is ISSUE
+        assert step(consent=consent_of(asked(**request), CLIENT), **request) is ISSUE
 
 
 @given(
