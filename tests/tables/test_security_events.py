@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -154,6 +155,10 @@ async def test_one_transaction_at_a_time_holds_the_chain(db: Database) -> None:
 # --- The application's role
 
 
+class _Over(Exception):
+    """Nothing of it is to stay."""
+
+
 @pytest.fixture
 async def as_application(db: Database) -> AsyncIterator[Transaction]:
     """A session of a role that has what `authsvc migrate --grant-to` gives, and nothing else."""
@@ -161,9 +166,11 @@ async def as_application(db: Database) -> AsyncIterator[Transaction]:
     await db.execute(f"DROP ROLE IF EXISTS {role}")
     await db.execute(f"CREATE ROLE {role}")
     await grant_to(db, role)
-    async with db.transaction() as tx:
-        await tx.execute(f"SET LOCAL ROLE {role}")
-        yield tx
+    with suppress(_Over):
+        async with db.transaction() as tx:
+            await tx.execute(f"SET LOCAL ROLE {role}")
+            yield tx
+            raise _Over
     await db.execute(f"DROP OWNED BY {role}")
     await db.execute(f"DROP ROLE {role}")
 
