@@ -126,6 +126,33 @@ class Session:
     methods: tuple[str, ...]
     authenticated_at: datetime
     expires_at: datetime
+    idle_until: datetime | None = None
+    """Until when its cookie opens it, if nobody uses it; None: it has no cookie."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizationCode:
+    """A row of `auth.authorization_codes`: what one user, in one session, gives one client."""
+
+    digest: bytes
+    client_id: str
+    sub: str
+    sid: str
+    redirect_uri: str | None
+    """As the request named it; None: it did not."""
+    scope: tuple[str, ...]
+    resources: tuple[str, ...]
+    code_challenge: str | None
+    nonce: str | None
+    claims: JsonObject | None
+    generations: Generations
+    methods: tuple[str, ...]
+    authenticated_at: datetime
+    session_ends_at: datetime
+    expires_at: datetime
+    consumed_at: datetime | None = None
+    grant_id: str | None = None
+    """What came of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ How long each kind is kept, and why no later question can miss it:
 - A grant or a session that has ended or expired refuses its refresh tokens, used ones too, exactly as one that is not
   there: reuse matters only in a family that lives. But a refresh token of a family that is over still names it to
   whoever wants the access tokens dead that came of it, and the longest of those lives for an hour. A week is far more.
+- A code that is over is refused as one that is not there. One that comes back within a day ends what it was redeemed
+  for.
 - A killed signing key has no row. One that verifies nothing any more is kept for a day, for the clocks.
 """
 
@@ -19,7 +21,7 @@ from authsvc.clock import Clock
 from authsvc.flows.publication import Publication
 from authsvc.logs import get_logger
 from authsvc.metrics import Metrics
-from authsvc.tables import grants, revocations, sessions, signing_keys
+from authsvc.tables import authorization_codes, grants, revocations, sessions, signing_keys
 from authsvc.tables.db import Database, Queries, read_clock
 
 BATCH = 1_000
@@ -44,6 +46,7 @@ class Purge:
 
 PURGES = (
     Purge("token_blacklist", timedelta(days=1), revocations.purge_marks),
+    Purge("authorization_codes", timedelta(days=1), authorization_codes.purge_codes),
     Purge("grants", timedelta(days=7), grants.purge_grants),
     Purge("sessions", timedelta(days=7), sessions.purge_sessions),
     Purge("signing_keys", timedelta(days=1), signing_keys.purge_keys),

@@ -5,7 +5,9 @@ from datetime import datetime
 from authsvc.models import Generations, Session
 from authsvc.tables.db import Queries, Row, deleted
 
-_COLUMNS = "sid, sub, client_id, gen_user, gen_client, gen_everything, methods, authenticated_at, expires_at"
+_COLUMNS = (
+    "sid, sub, client_id, gen_user, gen_client, gen_everything, methods, authenticated_at, expires_at, idle_until"
+)
 
 
 async def insert_session(
@@ -21,6 +23,8 @@ async def insert_session(
     methods: tuple[str, ...],
     now: datetime,
     expires_at: datetime,
+    cookie_digest: bytes | None = None,
+    idle_until: datetime | None = None,
 ) -> Session | None:
     """Open a session, in one statement with all that allows it: user and client live, the password still the verified
     one, and the numbers of that same instant. None when one of these no longer holds.
@@ -28,12 +32,12 @@ async def insert_session(
     Waits for whoever is changing the user or the client at this moment, and goes by what they leave."""
     row = await db.fetchrow(
         f"""
-        INSERT INTO auth.sessions ({_COLUMNS})
+        INSERT INTO auth.sessions ({_COLUMNS}, cookie_digest)
         SELECT $1, u.sub, c.client_id,
                coalesce((SELECT generation FROM auth.token_blacklist WHERE mark = $5), 0),
                coalesce((SELECT generation FROM auth.token_blacklist WHERE mark = $6), 0),
                coalesce((SELECT generation FROM auth.token_blacklist WHERE mark = $7), 0),
-               $8, $9, $10
+               $8, $9, $10, $11, $12
           FROM auth.users u, auth.clients c
          WHERE u.sub = $2 AND u.disabled_at IS NULL AND u.password_hash = $4
            AND c.client_id = $3 AND c.disabled_at IS NULL
@@ -50,8 +54,41 @@ async def insert_session(
         list(methods),
         now,
         expires_at,
+        idle_until,
+        cookie_digest,
     )
     return None if row is None else _session(row)
+
+
+async def find_live_session(db: Queries, cookie_digest: bytes, now: datetime) -> Session | None:
+    """The session that this cookie opens, in one statement with all that lets it live: itself, its user, its client,
+    and every mark that could kill it."""
+    row = await db.fetchrow(
+        f"""
+        SELECT {_COLUMNS} FROM auth.sessions s
+         WHERE s.cookie_digest = $1 AND s.ended_at IS NULL AND s.expires_at > $2 AND s.idle_until > $2
+           AND EXISTS (SELECT FROM auth.users u WHERE u.sub = s.sub AND u.disabled_at IS NULL)
+           AND EXISTS (SELECT FROM auth.clients c WHERE c.client_id = s.client_id AND c.disabled_at IS NULL)
+           AND NOT EXISTS (
+               SELECT FROM auth.token_blacklist b
+                WHERE b.mark = 's:' || s.sid
+                   OR (b.mark = 'u:' || s.sub AND b.generation > s.gen_user)
+                   OR (b.mark = 'c:' || s.client_id AND b.generation > s.gen_client)
+                   OR (b.mark = '*' AND b.generation > s.gen_everything))
+        """,
+        cookie_digest,
+        now,
+    )
+    return None if row is None else _session(row)
+
+
+async def update_idle(db: Queries, sid: str, idle_until: datetime) -> None:
+    """Somebody uses it. It never ends the sooner for it."""
+    await db.execute(
+        "UPDATE auth.sessions SET idle_until = least($2, expires_at) WHERE sid = $1 AND idle_until < $2",
+        sid,
+        idle_until,
+    )
 
 
 async def end_session(db: Queries, sid: str, now: datetime) -> None:
@@ -105,4 +142,5 @@ def _session(row: Row) -> Session:
         methods=tuple(row["methods"]),
         authenticated_at=row["authenticated_at"],
         expires_at=row["expires_at"],
+        idle_until=row["idle_until"],
     )

@@ -248,3 +248,55 @@ async def test_a_session_that_ends_at_the_same_moment_is_not_carried_over(db: Da
         carrying = asyncio.create_task(carry())
         await until_somebody_waits(db)
     assert await carrying is None
+
+
+# --- Cookies
+
+COOKIE = b"\x02" * 32
+
+
+async def open_with_cookie(db: Database) -> tuple[User, Client]:
+    user, client = await insert_pair(db)
+    idle = {"cookie_digest": COOKIE, "idle_until": NOW + timedelta(minutes=10)}
+    assert await open_session(db, "sid", user, client, **idle)
+    return user, client
+
+
+async def find(db: Database, minutes: float = 0, digest: bytes = COOKIE) -> Session | None:
+    return await sessions.find_live_session(db, digest, NOW + timedelta(minutes=minutes))
+
+
+async def test_a_cookie_finds_its_session_and_no_other(db: Database) -> None:
+    user, _ = await open_with_cookie(db)
+    found = await find(db)
+    assert found is not None
+    assert (found.sid, found.sub, found.idle_until) == ("sid", user.sub, NOW + timedelta(minutes=10))
+    assert await find(db, digest=b"\x03" * 32) is None
+
+
+async def test_a_session_ends_when_nobody_uses_it_and_in_the_end(db: Database) -> None:  # SES-03
+    await open_with_cookie(db)
+    assert await find(db, 9.99)
+    assert await find(db, 10) is None
+    await sessions.update_idle(db, "sid", NOW + timedelta(minutes=30))
+    assert await find(db, 29)
+    await sessions.update_idle(db, "sid", NOW + timedelta(minutes=20))
+    assert await find(db, 29), "it never ends the sooner"
+    await sessions.update_idle(db, "sid", NOW + timedelta(days=1))
+    assert await find(db, 59)
+    assert await find(db, 60) is None
+
+
+@pytest.mark.parametrize("case", ["session", "user", "client", "s", "u", "c", "*"])
+async def test_a_cookie_opens_nothing_when_what_bears_its_session_has_ended(db: Database, case: str) -> None:  # SES-04
+    user, client = await open_with_cookie(db)
+    marks = {"s": "s:sid", "u": user_mark(user.sub), "c": client_mark(client.client_id), "*": EVERYTHING}
+    if case in marks:
+        await revocations.insert_mark(db, marks[case], now=NOW, expires_at=LATER)
+    elif case == "session":
+        await sessions.end_session(db, "sid", NOW)
+    elif case == "user":
+        await users.update_disabled(db, user.sub, NOW)
+    else:
+        await clients.update_disabled(db, client.client_id, NOW)
+    assert await find(db) is None
