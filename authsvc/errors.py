@@ -115,6 +115,12 @@ class NoRecipient(AuthsvcError):
     code = "invalid_request"
 
 
+class ExpiredRequest(AuthsvcError):
+    """A request has waited for its user for too long. It is begun anew at the client."""
+
+    code = "expired_request"
+
+
 class AccessDenied(OAuthError):
     """The user, or a rule, said no."""
 
@@ -262,6 +268,12 @@ class Forbidden(AuthsvcError):
     """Known, and not allowed."""
 
     code = "forbidden"
+
+
+class ForeignForm(Forbidden):
+    """The form was none that this browser was given here (CSR-01)."""
+
+    code = "foreign_form"
 
 
 class NotFound(AuthsvcError):

@@ -1,5 +1,6 @@
 """RFC 6749 §3.1, §3.2 and appendix B: the parameters that clients send, read strictly (GEN-02 to GEN-06)."""
 
+from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
 from authsvc.errors import InvalidRequest
@@ -53,6 +54,10 @@ class Form:
         """Raises InvalidRequest: a parameter, known or not, is repeated and not in `REPEATABLE` (GEN-04)."""
         if any(self.is_repeated(name) and name not in REPEATABLE for name in self._values):
             raise InvalidRequest("a parameter came more than once")
+
+    def pick(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """What came of these, repeated and empty ones as they did."""
+        return {name: list(self._values[name]) for name in names if name in self._values}
 
     def many(self, name: str) -> list[str]:
         """Every value, in the order they came; mostly none."""

@@ -96,6 +96,7 @@ def test_the_statuses_are_those_of_the_rfcs() -> None:  # oauth-core.md section 
         "InvalidScope": 400,
         "InvalidTarget": 400,
         "NoRecipient": 400,
+        "ExpiredRequest": 400,
         "AccessDenied": 400,
         "UnsupportedResponseType": 400,
         "LoginRequired": 400,
@@ -117,6 +118,7 @@ def test_the_statuses_are_those_of_the_rfcs() -> None:  # oauth-core.md section 
         "InvalidCredentials": 401,
         "EmailTaken": 409,
         "Forbidden": 403,
+        "ForeignForm": 403,
         "NotFound": 404,
         "MethodNotAllowed": 405,
     }

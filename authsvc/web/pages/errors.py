@@ -16,6 +16,8 @@ CAUSES: dict[type[AuthsvcError], Cause] = {
     errors.TooManyAttempts: Cause.LIMITED,
     errors.NotFound: Cause.NOT_FOUND,
     errors.Forbidden: Cause.NOT_ALLOWED,
+    errors.ForeignForm: Cause.FOREIGN_FORM,
+    errors.ExpiredRequest: Cause.EXPIRED,
     errors.InsufficientScope: Cause.NOT_ALLOWED,
 }
 """As with statuses, the nearest class of an error's ancestry decides. The rest is the request's fault, or ours."""
