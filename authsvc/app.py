@@ -15,6 +15,7 @@ from authsvc.metrics import Metrics
 from authsvc.policies import pages_of
 from authsvc.protocol.discovery import build_metadata
 from authsvc.settings import Settings, load
+from authsvc.web.cookies import Cookies, Site
 from authsvc.web.cors import Sites
 from authsvc.web.middleware import Observed, Observer
 from authsvc.web.openapi import build_openapi
@@ -47,6 +48,7 @@ def create_app(settings: Settings | None = None, outside: Outside = REAL, *, wit
                     "openapi": msgspec.json.encode(build_openapi(settings.issuer)),
                 },
                 "pages": pages,
+                "site": Site(own_site, issuer.path, Cookies(issuer.scheme == "https")),
                 "jwks_max_age": settings.jwks_max_age,
                 "trusted_proxies": settings.trusted_proxies,
             }

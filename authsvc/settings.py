@@ -68,6 +68,9 @@ class Settings:
     )
     access_token_seconds: int = _setting(parsers.whole(30, 3600), "How long an access token lives.", 600)
     session_seconds: int = _setting(parsers.whole(300, 2_592_000), "How long a session lives at most.", 2_592_000)
+    session_idle_seconds: int = _setting(
+        parsers.whole(300, 2_592_000), "How long a browser stays logged in when nobody uses it.", 259_200
+    )
     refresh_idle_seconds: int = _setting(
         parsers.whole(300, 7_776_000), "How long a refresh token lives when it is not used.", 1_209_600
     )

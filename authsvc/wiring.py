@@ -17,15 +17,20 @@ from authsvc.flows.access import Access
 from authsvc.flows.account import Account
 from authsvc.flows.audit import Audit
 from authsvc.flows.audit_trail import AuditTrail
+from authsvc.flows.authorization import AuthorizationRequests
+from authsvc.flows.browser_sessions import BrowserSessions
 from authsvc.flows.canary import Canary
 from authsvc.flows.client_auth import ClientAuth
 from authsvc.flows.client_copies import ClientCopies
 from authsvc.flows.client_credentials import ClientCredentialsGrant
 from authsvc.flows.clients import Clients
 from authsvc.flows.coalescer import Coalescer
+from authsvc.flows.code_grant import CodeGrant
+from authsvc.flows.consents import Consents
 from authsvc.flows.election import Election
 from authsvc.flows.exchange import Exchange, Grant
 from authsvc.flows.families import Families
+from authsvc.flows.hosted_login import HostedLogin
 from authsvc.flows.housekeeping import Housekeeping
 from authsvc.flows.introspection import Introspection
 from authsvc.flows.issuance import Issuance
@@ -36,6 +41,7 @@ from authsvc.flows.local_attempts import LocalAttempts
 from authsvc.flows.login import Login, SessionTokens
 from authsvc.flows.mark_reader import MarkReader
 from authsvc.flows.master_key import MasterKeyExchange
+from authsvc.flows.password_login import PasswordLogin
 from authsvc.flows.passwords import Passwords
 from authsvc.flows.profiles import Profiles
 from authsvc.flows.publication import Publication
@@ -170,6 +176,7 @@ async def open_flows(
             userinfo_audience=settings.userinfo_audience,
         )  # fmt: skip
         grants: dict[GrantType, Grant] = {
+            GrantType.AUTHORIZATION_CODE: CodeGrant(db, families, clock, entropy, default_audience=default_audience),
             GrantType.CLIENT_CREDENTIALS: ClientCredentialsGrant(
                 copies, revocations, default_audience=default_audience
             ),
@@ -181,6 +188,11 @@ async def open_flows(
         )  # fmt: skip
         profiles = Profiles(db, audit, clock)
         tokens = SessionTokens(issuance, families, copies)
+        password_login = PasswordLogin(db, passwords, limits, audit, metrics)
+        browser_sessions = BrowserSessions(
+            db, revocations, audit, clock, entropy,
+            session_seconds=settings.session_seconds, idle_seconds=settings.session_idle_seconds,
+        )  # fmt: skip
 
         flows = Flows(
             exchange=Exchange(client_auth, limits, grants, issuance, metrics),
@@ -193,9 +205,16 @@ async def open_flows(
                 db, passwords, limits, audit, clock, entropy, is_open=settings.registration == "open"
             ),
             login=Login(
-                db, copies, passwords, families, tokens, limits, audit, clock, entropy, metrics,
+                db, copies, password_login, families, tokens, audit, clock, entropy,
                 audience=(default_audience, settings.api_audience), session_seconds=settings.session_seconds,
             ),
+            authorization=AuthorizationRequests(
+                db, copies, keys, Consents(db, audit, clock),
+                SealedSecret(db, clock, entropy, name="waiting requests", master_key=master_key), audit, clock, entropy,
+                issuer=settings.issuer, default_audience=default_audience,
+            ),
+            hosted_login=HostedLogin(password_login, browser_sessions),
+            browser_sessions=browser_sessions,
             access=Access(recognition, revocations, audit, audience=settings.api_audience),
             account=Account(
                 db, revocations, passwords, tokens, profiles, limits, audit, clock

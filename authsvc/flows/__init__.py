@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from authsvc.flows.access import Access
 from authsvc.flows.account import Account
 from authsvc.flows.audit_trail import AuditTrail
+from authsvc.flows.authorization import AuthorizationRequests
+from authsvc.flows.browser_sessions import BrowserSessions
 from authsvc.flows.canary import Canary
 from authsvc.flows.clients import Clients
 from authsvc.flows.exchange import Exchange
+from authsvc.flows.hosted_login import HostedLogin
 from authsvc.flows.housekeeping import Housekeeping
 from authsvc.flows.introspection import Introspection
 from authsvc.flows.keys import SigningKeys
@@ -39,6 +42,12 @@ class Flows:
     """A new user."""
     login: Login
     """A password opens a session."""
+    authorization: AuthorizationRequests
+    """A client sends a user: log in, consent, go back with a code."""
+    hosted_login: HostedLogin
+    """A password, on a page of ours, opens a session."""
+    browser_sessions: BrowserSessions
+    """Whose cookie is this?"""
     access: Access
     """Whose live token is this, and is it meant for this API?"""
     account: Account

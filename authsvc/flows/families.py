@@ -9,11 +9,11 @@ from authsvc.flows.revocations import Revocations
 from authsvc.flows.sealed_secrets import SealedSecret
 from authsvc.logs import get_logger
 from authsvc.metrics import Metrics
-from authsvc.models import Grant, Session
+from authsvc.models import AuthorizationCode, Grant, Session
 from authsvc.protocol.audit import Event
 from authsvc.protocol.refresh import Presented, RefreshToken, build_refresh_token, judge, parse_refresh_token
 from authsvc.protocol.revocation import grant_mark
-from authsvc.protocol.scopes import OPENID
+from authsvc.protocol.scopes import OFFLINE_ACCESS, OPENID
 from authsvc.tables import grants
 from authsvc.tables.db import Database, Queries
 
@@ -49,8 +49,6 @@ class Families:
 
         With the scope `openid` its tokens are for UserInfo too, unless a refresh narrows them to something else.
         """
-        if OPENID in scope:
-            audience = (*audience, self._userinfo_audience)
         now = self._clock.now()
         expires_at = min(now + self._absolute, session.expires_at)
         grant = Grant(
@@ -59,7 +57,7 @@ class Families:
             client_id=session.client_id,
             sid=session.sid,
             scope=scope,
-            audience=audience,
+            audience=self._audience(scope, audience),
             generations=session.generations,
             methods=session.methods,
             authenticated_at=session.authenticated_at,
@@ -70,6 +68,38 @@ class Families:
         )
         await grants.insert_grant(tx, grant)
         return grant
+
+    async def open_by_code(
+        self, tx: Queries, code: AuthorizationCode, *, grant_id: str, scope: tuple[str, ...], audience: tuple[str, ...]
+    ) -> Grant:
+        """The grant that a code was redeemed for, in the transaction that consumes it. With `offline_access` it goes on
+        when the session has ended, as long as any family does; else it ends with the session."""
+        now = self._clock.now()
+        is_offline = OFFLINE_ACCESS in scope
+        expires_at = now + self._absolute
+        if not is_offline:
+            expires_at = min(expires_at, code.session_ends_at)
+        grant = Grant(
+            grant_id=grant_id,
+            sub=code.sub,
+            client_id=code.client_id,
+            sid=None if is_offline else code.sid,
+            scope=scope,
+            audience=self._audience(scope, audience),
+            generations=code.generations,
+            methods=code.methods,
+            authenticated_at=code.authenticated_at,
+            place=0,
+            rotated_at=None,
+            idle_until=min(now + self._idle, expires_at),
+            expires_at=expires_at,
+            claims=code.claims,
+        )
+        await grants.insert_grant(tx, grant)
+        return grant
+
+    def _audience(self, scope: tuple[str, ...], audience: tuple[str, ...]) -> tuple[str, ...]:
+        return (*audience, self._userinfo_audience) if OPENID in scope else audience
 
     async def refresh_token_of(self, grant: Grant) -> str:
         """The one live refresh token of a grant.
@@ -120,6 +150,27 @@ class Families:
         """
         async with self._revocations.revoke() as revoking:
             await revoking.grant(grant.grant_id, sub=grant.sub, client_id=grant.client_id)
+
+    async def end_reused(self, code: AuthorizationCode) -> None:
+        """A code came back that was redeemed: somebody has a copy. All that came of it is dead when this returns
+        (COD-04).
+
+        Raises:
+            Unavailable: try again.
+        """
+        if code.grant_id is None:
+            return
+        async with self._revocations.revoke() as revoking:
+            await grants.lock_grant(revoking.tx, code.grant_id)
+            grant = await grants.find_live_grant(revoking.tx, code.grant_id, revoking.now)
+            if grant is not None:
+                who = {"sub": grant.sub, "client_id": grant.client_id}
+                await revoking.grant(grant.grant_id, **who)
+                revoking.note(Event.AUTHN_TOKEN_REUSE, **who, sid=code.sid, grant_id=grant.grant_id, kind="code")
+        if grant is None:  # an earlier call may have ended it, for the same reason
+            await self._revocations.make_known_again(grant_mark(code.grant_id))
+        else:
+            log.error("an authorization code was reused", grant_id=code.grant_id)
 
     async def _judge(self, token: RefreshToken) -> Grant:
         # The verdict on reuse is committed before it is told: a refusal must leave its mark.

@@ -43,7 +43,12 @@ class Authorization:
 
 
 def authorization_of(
-    grant: Grant, *, scope: tuple[str, ...], audience: tuple[str, ...], refresh_token: str | None
+    grant: Grant,
+    *,
+    scope: tuple[str, ...],
+    audience: tuple[str, ...],
+    refresh_token: str | None,
+    nonce: str | None = None,
 ) -> Authorization:
     """What a grant allows at this moment."""
     return Authorization(
@@ -58,6 +63,7 @@ def authorization_of(
         methods=grant.methods,
         ends_at=grant.expires_at,
         claims=grant.claims,
+        nonce=nonce,
         refresh_token=refresh_token,
     )
 

@@ -1,4 +1,4 @@
-"""A user logs in with a password; a session opens. One hash is computed whoever it is (LOG-01, LOG-02)."""
+"""A user logs in with a password at a login UI; a session opens."""
 
 from datetime import timedelta
 
@@ -6,28 +6,22 @@ from msgspec import UNSET
 
 from authsvc.clock import Clock
 from authsvc.entropy import Entropy, mint_id
-from authsvc.errors import InvalidClient, InvalidCredentials, InvalidValue, TooManyAttempts, Unavailable
+from authsvc.errors import InvalidClient
 from authsvc.flows.audit import Audit
 from authsvc.flows.client_copies import ClientCopies
 from authsvc.flows.families import Families
 from authsvc.flows.issuance import Issuance, authorization_of
-from authsvc.flows.limits import Limits
-from authsvc.flows.passwords import Passwords
+from authsvc.flows.password_login import FIRST_PARTY_CLIENT_ID, PasswordLogin
 from authsvc.logs import get_logger
-from authsvc.metrics import Metrics
 from authsvc.models import Client, Grant, GrantType, User
 from authsvc.protocol.accounts import LoginRequest, LoginResponse, build_profile
 from authsvc.protocol.addresses import Address
 from authsvc.protocol.audit import Event
-from authsvc.protocol.emails import canonical_email
 from authsvc.protocol.passwords import prepare
 from authsvc.protocol.revocation import EVERYTHING, client_mark, user_mark
 from authsvc.protocol.scopes import format_scope, granted_scope, parse_scope
-from authsvc.tables import sessions, users
+from authsvc.tables import sessions
 from authsvc.tables.db import Database
-
-FIRST_PARTY_CLIENT_ID = "first-party"
-"""The built-in public client of logins that name none; the first migration makes it."""
 
 log = get_logger(__name__)
 
@@ -65,29 +59,25 @@ class Login:
         self,
         db: Database,
         copies: ClientCopies,
-        passwords: Passwords,
+        password: PasswordLogin,
         families: Families,
         tokens: SessionTokens,
-        limits: Limits,
         audit: Audit,
         clock: Clock,
         entropy: Entropy,
-        metrics: Metrics,
         *,
         audience: tuple[str, ...],
         session_seconds: int,
     ) -> None:
         self._db = db
         self._copies = copies
-        self._passwords = passwords
+        self._password = password
         self._families = families
         self._tokens = tokens
-        self._limits = limits
         self._audit = audit
         self._audience = audience
         self._clock = clock
         self._entropy = entropy
-        self._metrics = metrics
         self._session_life = timedelta(seconds=session_seconds)
 
     async def log_in(self, request: LoginRequest, address: Address | None) -> LoginResponse:
@@ -101,38 +91,20 @@ class Login:
             TooManyAttempts: at this account, or from this address; also with the right password (LOG-08).
             Unavailable: too many logins at once, or the store cannot be asked.
         """
-        try:
-            response = await self._log_in(request, address)
-        except InvalidCredentials:
-            self._metrics.logins["password", "failure"].inc()
-            raise
-        except TooManyAttempts:
-            self._metrics.logins["password", "limited"].inc()
-            raise
-        except Unavailable:
-            self._metrics.logins["password", "shed"].inc()
-            raise
-        self._metrics.logins["password", "success"].inc()
-        return response
+        with self._password.counted():
+            return await self._log_in(request, address)
 
     async def _log_in(self, request: LoginRequest, address: Address | None) -> LoginResponse:
-        self._passwords.check_room()
+        self._password.check_room()
         client = await self._find_client(request)
         scope = granted_scope(None if request.scope is UNSET else parse_scope(request.scope), client.scope)
-        prepared, email = prepare(request.password), _canonical(request.email)
-        async with self._limits.login(email or request.email, address):
-            user = await self._verify_password(email, prepared)
-        grant = await self._open_session(user, client, scope)
-        if grant is None:
-            # What was verified is not stored any more: disabled, deleted, a new password, or, by another login of this
-            # moment, the same password hashed anew. Once more tells them apart.
-            user = await self._verify_password(email, prepared)
-            grant = await self._open_session(user, client, scope)
-            if grant is None:
-                raise InvalidCredentials
+        prepared = prepare(request.password)
+        user, grant = await self._password.open(
+            request.email, prepared, address, lambda user: self._open_session(user, client, scope)
+        )
         log.info("session opened", sub=user.sub, sid=grant.sid, client_id=client.client_id)
         response = await self._tokens.issue(grant, user, scope)
-        await self._passwords.bring_up_to_date(user, prepared)
+        await self._password.bring_up_to_date(user, prepared)
         return response
 
     async def _find_client(self, request: LoginRequest) -> Client:
@@ -141,16 +113,6 @@ class Login:
         if copy is None or not copy.client.first_party or copy.client.disabled_at is not None:
             raise InvalidClient("the client may not log users in")
         return copy.client
-
-    async def _verify_password(self, email: str | None, prepared: bytes) -> User:
-        user = None if email is None else await users.find_user_by_email(self._db, email)
-        matches = await self._passwords.verify(prepared, None if user is None else user.password_hash)
-        if user is None or user.disabled_at is not None or not matches:
-            reason = "unknown" if user is None else "disabled" if matches else "password"
-            sub = None if user is None else user.sub
-            self._audit.observe(self._audit.build(Event.AUTHN_LOGIN_FAIL, sub=sub, reason=reason))
-            raise InvalidCredentials
-        return user
 
     async def _open_session(self, user: User, client: Client, scope: tuple[str, ...]) -> Grant | None:
         """None when user or client have changed since they were looked at."""
@@ -178,11 +140,3 @@ class Login:
                 self._audit.build(Event.SESSION_CREATED, **who),
             )
             return await self._families.open(tx, session, scope, self._audience)
-
-
-def _canonical(email: str) -> str | None:
-    """None for what no user's address can be; which those are is nobody's business here."""
-    try:
-        return canonical_email(email)
-    except InvalidValue:
-        return None

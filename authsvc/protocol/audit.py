@@ -46,6 +46,8 @@ class Event(StrEnum):
     SYS_STARTUP = "sys_startup"
     SYS_SHUTDOWN = "sys_shutdown"
     SYS_MONITOR_DISABLED = "sys_monitor_disabled"
+    CONSENT_GRANTED = "consent_granted"
+    MALICIOUS_CSRF = "malicious_csrf"
     CLIENT_CREATED = "client_created"
     CLIENT_UPDATED = "client_updated"
     CLIENT_DELETED = "client_deleted"
@@ -68,6 +70,7 @@ _INFO = {
     Event.AUTHN_LOGIN_SUCCESS,
     Event.AUTHN_PASSWORD_CHANGE,
     Event.AUTHN_TOKEN_REVOKED,
+    Event.CONSENT_GRANTED,
     Event.SESSION_CREATED,
     Event.SESSION_LOGOUT,
 }

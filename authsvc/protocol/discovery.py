@@ -2,9 +2,12 @@
 
 from authsvc.models import AuthMethod, JsonObject
 from authsvc.protocol import id_token
+from authsvc.protocol.authorization import DISPLAYS, RESPONSE_TYPES, Prompt
 from authsvc.protocol.claims import SCOPES, USER_CLAIMS
 from authsvc.protocol.jwa import ALGORITHMS
-from authsvc.protocol.scopes import OPENID
+from authsvc.protocol.pkce import METHODS
+from authsvc.protocol.recipients import ResponseMode
+from authsvc.protocol.scopes import OFFLINE_ACCESS, OPENID
 from authsvc.protocol.token_request import EXCHANGED
 
 CONFIDENTIAL_METHODS = (AuthMethod.BASIC, AuthMethod.POST)
@@ -12,15 +15,22 @@ CONFIDENTIAL_METHODS = (AuthMethod.BASIC, AuthMethod.POST)
 
 
 def build_metadata(issuer: str) -> JsonObject:
-    """Only what is built and enforced, and nothing empty (RFC 8414 §3.2): `response_types_supported` comes with its
-    first. One document for OAuth and for OpenID Connect, so that they cannot say different things (MET-08)."""
+    """Only what is built and enforced, and nothing empty (RFC 8414 §3.2). One document for OAuth and OpenID Connect, so
+    that they cannot say different things (MET-08)."""
     confidential = [str(method) for method in CONFIDENTIAL_METHODS]
     return {
         "issuer": issuer,
+        "authorization_endpoint": f"{issuer}/oauth2/authorize",
         "token_endpoint": f"{issuer}/oauth2/token",
         "jwks_uri": f"{issuer}/.well-known/jwks.json",
         "introspection_endpoint": f"{issuer}/oauth2/introspect",
         "revocation_endpoint": f"{issuer}/oauth2/revoke",
+        "response_types_supported": list(RESPONSE_TYPES),
+        "response_modes_supported": [str(mode) for mode in ResponseMode],
+        "authorization_response_iss_parameter_supported": True,
+        "code_challenge_methods_supported": list(METHODS),
+        "prompt_values_supported": [str(prompt) for prompt in Prompt],
+        "display_values_supported": list(DISPLAYS),
         "grant_types_supported": [str(grant) for grant in EXCHANGED],
         "token_endpoint_auth_methods_supported": confidential,
         "introspection_endpoint_auth_methods_supported": confidential,
@@ -29,12 +39,12 @@ def build_metadata(issuer: str) -> JsonObject:
         "userinfo_signing_alg_values_supported": list(ALGORITHMS),
         "id_token_signing_alg_values_supported": list(ALGORITHMS),
         "subject_types_supported": ["public"],
-        "scopes_supported": [OPENID, *SCOPES],
+        "scopes_supported": [OPENID, *SCOPES, OFFLINE_ACCESS],
         "claim_types_supported": ["normal"],
         "claims_supported": [*id_token.CLAIMS, *USER_CLAIMS],
         "acr_values_supported": list(id_token.ACR_VALUES),
+        "claims_parameter_supported": True,
         # Said, because readers take the last one for true where it is not (ODI-03).
-        "claims_parameter_supported": False,
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,
     }

@@ -8,7 +8,7 @@ from authsvc.protocol.forms import Form
 from authsvc.protocol.resources import parse_resource
 from authsvc.protocol.scopes import format_scope, parse_scope
 
-EXCHANGED = (GrantType.CLIENT_CREDENTIALS, GrantType.REFRESH_TOKEN)
+EXCHANGED = (GrantType.AUTHORIZATION_CODE, GrantType.CLIENT_CREDENTIALS, GrantType.REFRESH_TOKEN)
 """The grant types that the token endpoint serves, and no other is advertised. A client may be allowed more."""
 
 
@@ -19,6 +19,15 @@ class TokenRequest:
     """None: not asked, so all the client's."""
     resources: tuple[str, ...]
     refresh_token: str | None = field(default=None, repr=False)
+    code: str | None = field(default=None, repr=False)
+    code_verifier: str | None = field(default=None, repr=False)
+    redirect_uri: str | None = None
+
+    def required_code(self) -> str:
+        """Raises InvalidRequest when there is none."""
+        if self.code is None:
+            raise InvalidRequest("the parameter code is missing")
+        return self.code
 
     def required_refresh_token(self) -> str:
         """Raises InvalidRequest when there is none."""
@@ -63,6 +72,9 @@ def parse(form: Form) -> TokenRequest:
         scope=None if scope is None else parse_scope(scope),
         resources=tuple(parse_resource(each) for each in form.many("resource")),
         refresh_token=form.one("refresh_token"),
+        code=form.one("code"),
+        code_verifier=form.one("code_verifier"),
+        redirect_uri=form.one("redirect_uri"),
     )
 
 

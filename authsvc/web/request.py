@@ -21,6 +21,7 @@ from authsvc.protocol.addresses import Address, Network, client_address
 from authsvc.protocol.client_auth import PresentedCredentials
 from authsvc.protocol.forms import Form, parse_form
 from authsvc.web.at_once import Taker
+from authsvc.web.cookies import Site
 from authsvc.web.pages.renderer import Pages, Wishes
 
 MAX_BODY_BYTES = 65_536
@@ -47,6 +48,7 @@ class State(TypedDict):
     flows: Flows
     documents: Documents
     pages: Pages
+    site: Site
     jwks_max_age: int
     trusted_proxies: Sequence[Network]
 
@@ -62,6 +64,11 @@ def flows_of(request: Call) -> Flows:
 def pages_of(request: Call) -> Pages:
     state: State = request.scope["state"]
     return state["pages"]
+
+
+def site_of(request: Call) -> Site:
+    state: State = request.scope["state"]
+    return state["site"]
 
 
 def wants_page(scope: Scope) -> bool:

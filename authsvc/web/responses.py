@@ -115,6 +115,11 @@ def empty(status: int) -> Answer:
     return Answer(status, b"", [], _NOTHING)
 
 
+def see_other(location: str, headers: Headers | None = None) -> Answer:
+    """Go there, by GET whatever the method was (RFC 9110 §15.4.4): a form is not sent on with its password."""
+    return Answer(303, b"", [(b"location", location.encode("ascii")), *(headers or [])], _NOTHING)
+
+
 def public_document(
     body: bytes, *, etag: str, max_age: int, if_none_match: str | None, media_type: bytes = b"application/json"
 ) -> Answer:

@@ -16,11 +16,14 @@ from authsvc.protocol.accounts import LoginRequest, LoginResponse, PasswordChang
 from authsvc.protocol.discovery import configuration_paths, metadata_paths
 from authsvc.web import assets, me, wellknown
 from authsvc.web.at_once import Taker
+from authsvc.web.authorize import CONSENT, LOGIN, authorize
+from authsvc.web.consent import give_consent, show_consent
 from authsvc.web.cors import Shared, Sites
 from authsvc.web.endpoint import Endpoint, Handle, Resource
 from authsvc.web.errors import Renderer, render_bearer, render_oauth, render_problem
 from authsvc.web.introspect import AtOnce, introspect
 from authsvc.web.login import login
+from authsvc.web.login_page import log_in, show_login
 from authsvc.web.middleware import Observer
 from authsvc.web.pages.errors import render_page
 from authsvc.web.request import wants_page
@@ -60,10 +63,10 @@ class Row:
     """Who answers most of its requests without a task."""
 
 
-JSON, BEARER, PROBLEM = render_oauth, render_bearer, render_problem
+JSON, BEARER, PROBLEM, PAGE = render_oauth, render_bearer, render_problem, render_page
 CLIENT, USER, PUBLIC = Auth.CLIENT, Auth.USER, Auth.PUBLIC
 HINTED = ("token", "token_type_hint")
-TOKEN_REQUEST = ("grant_type", "refresh_token", "scope", "resource")
+TOKEN_REQUEST = ("grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "scope", "resource")
 
 # fmt: off
 OAUTH = (
@@ -87,6 +90,15 @@ DOCUMENTS = (
     Row("GET", "/.well-known/jwks.json", wellknown.jwks, PUBLIC, PROBLEM, None, "RFC 7517 §5", 200, wellknown.JWK_SET,
         at_once=wellknown.jwks_at_once),
     Row("GET", "/openapi.json", wellknown.openapi, PUBLIC, PROBLEM, None, "OpenAPI 3.1"),
+)
+BROWSER = (
+    # Where people come with a browser. No program asks here, and the API is described without it.
+    Row("GET", "/oauth2/authorize", authorize, PUBLIC, PAGE, None, "a page", 200, "text/html"),
+    Row("POST", "/oauth2/authorize", authorize, PUBLIC, PAGE, None, "a page", 200, "text/html"),
+    Row("GET", LOGIN, show_login, PUBLIC, PAGE, None, "a page", 200, "text/html"),
+    Row("POST", LOGIN, log_in, PUBLIC, PAGE, None, "a page", 200, "text/html"),
+    Row("GET", CONSENT, show_consent, PUBLIC, PAGE, None, "a page", 200, "text/html"),
+    Row("POST", CONSENT, give_consent, PUBLIC, PAGE, None, "a page", 200, "text/html"),
 )
 STATIC = (
     # What pages load. It is no part of the API, and not described with it.
@@ -136,7 +148,7 @@ def build_takers(issuer_path: str, flows: Flows, observer: Observer) -> dict[byt
 
 
 def _place(issuer_path: str) -> list[tuple[str, Row]]:
-    placed = [(issuer_path + row.path, row) for row in (*OAUTH, *API, *STATIC, *DOCUMENTS)]
+    placed = [(issuer_path + row.path, row) for row in (*OAUTH, *API, *BROWSER, *STATIC, *DOCUMENTS)]
     placed += [(path, METADATA) for path in metadata_paths(issuer_path)]
     return placed + [(path, CONFIGURATION) for path in configuration_paths(issuer_path)]
 

@@ -224,7 +224,7 @@ async def test_a_login_that_cannot_be_looked_up_or_written_is_no_verdict(databas
 async def test_a_queue_that_is_full_is_told_before_anything_is_looked_up(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # LOG-08: nothing is said of who exists
-    monkeypatch.setattr(worker.flows.login._passwords._hasher, "_room", 0)
+    monkeypatch.setattr(worker.flows.login._password._passwords._hasher, "_room", 0)
     monkeypatch.setattr(worker.flows.login, "_find_client", None)
     for email in (EMAIL, "nobody@example.com"):
         with pytest.raises(Unavailable):

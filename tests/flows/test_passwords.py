@@ -52,7 +52,7 @@ async def worker(database_url: str, **settings: Any) -> AsyncIterator[Worker]:
 
 
 def passwords_of(worker: Worker) -> Passwords:
-    return worker.flows.login._passwords
+    return worker.flows.login._password._passwords
 
 
 # --- Brought up to date

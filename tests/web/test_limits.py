@@ -129,7 +129,7 @@ async def test_what_is_refused_is_counted(house: House) -> None:
     for _ in range(4):
         await log_in(house, "ada@example.com")
         await house.http.post("/oauth2/token", data={"grant_type": "client_credentials"}, auth=house.basic(client))
-    counted = house.flows.login._metrics
+    counted = house.flows.login._password._metrics
     assert counted.rate_limited["login"]._value.get() == 2
     assert counted.rate_limited["token"]._value.get() == 2
     assert counted.logins["password", "limited"]._value.get() == 2

@@ -22,7 +22,7 @@ async def log_in(house: House, email: Any = EMAIL, password: Any = PASSWORD, **m
 
 def hashes_computed(house: House) -> float:
     """How often Argon2 has run in this service."""
-    (family,) = house.flows.login._metrics.password_hash_duration.collect()
+    (family,) = house.flows.login._password._metrics.password_hash_duration.collect()
     return next(sample.value for sample in family.samples if sample.name.endswith("_count"))
 
 
@@ -277,7 +277,9 @@ async def test_a_storm_of_logins_is_shed_and_hurts_nobody_else(database_url: str
         client = await house.client()
         token = await house.token(client)
         slow = threading.Event()
-        house.flows.login._passwords._hasher._executor.submit(slow.wait)  # the one thread is held up by something
+        house.flows.login._password._passwords._hasher._executor.submit(
+            slow.wait
+        )  # the one thread is held up by something
         try:
             storm = [asyncio.create_task(log_in(house, f"u{n}@example.com", "wrong")) for n in range(20)]
             while sum(task.done() for task in storm) < 17:

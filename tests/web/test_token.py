@@ -246,7 +246,6 @@ async def test_two_resources_are_no_repeated_parameter_but_one_too_many(shared: 
         ("", "invalid_request"),
         ("password", "unsupported_grant_type"),
         ("implicit", "unsupported_grant_type"),
-        ("authorization_code", "unsupported_grant_type"),
         ("refresh_token", "unauthorized_client"),
         ("urn:ietf:params:oauth:grant-type:jwt-bearer", "unsupported_grant_type"),
         ("urn:ietf:params:oauth:grant-type:token-exchange", "unsupported_grant_type"),

@@ -11,6 +11,7 @@ import pytest
 from authsvc.models import GrantType
 from tests.house_of import ISSUER, PASSWORD, House, house_on, settings_for
 from tests.web.answers import check_oauth_error
+from tests.web.browsing import VERIFIER, Browser
 from tests.web.forging import claims_of
 
 METADATA = "/.well-known/oauth-authorization-server"
@@ -127,11 +128,18 @@ async def test_no_header_of_a_request_gets_into_a_token(shared: House) -> None: 
 async def test_the_metadata_say_what_is_built_and_nothing_empty(metadata: dict[str, Any]) -> None:  # MET-04, MET-06
     assert metadata == {
         "issuer": ISSUER,
+        "authorization_endpoint": f"{ISSUER}/oauth2/authorize",
         "token_endpoint": f"{ISSUER}/oauth2/token",
         "introspection_endpoint": f"{ISSUER}/oauth2/introspect",
         "revocation_endpoint": f"{ISSUER}/oauth2/revoke",
         "jwks_uri": f"{ISSUER}{JWKS}",
-        "grant_types_supported": ["client_credentials", "refresh_token"],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query", "form_post"],
+        "authorization_response_iss_parameter_supported": True,
+        "code_challenge_methods_supported": ["S256"],
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
+        "display_values_supported": ["page", "popup", "touch", "wap"],
+        "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token"],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
@@ -139,7 +147,7 @@ async def test_the_metadata_say_what_is_built_and_nothing_empty(metadata: dict[s
         "userinfo_signing_alg_values_supported": ["ES256", "RS256", "Ed25519"],
         "id_token_signing_alg_values_supported": ["ES256", "RS256", "Ed25519"],
         "subject_types_supported": ["public"],
-        "scopes_supported": ["openid", "profile", "email", "address", "phone"],
+        "scopes_supported": ["openid", "profile", "email", "address", "phone", "offline_access"],
         "claim_types_supported": ["normal"],
         "claims_supported": [
             "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid",
@@ -148,7 +156,7 @@ async def test_the_metadata_say_what_is_built_and_nothing_empty(metadata: dict[s
             "email", "email_verified", "address", "phone_number", "phone_number_verified",
         ],
         "acr_values_supported": ["urn:authsvc:acr:password"],
-        "claims_parameter_supported": False,
+        "claims_parameter_supported": True,
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,
     }  # fmt: skip
@@ -184,7 +192,13 @@ async def use_grant(house: House, grant: str) -> httpx2.Response:
     await house.user(email)
     login = {"email": email, "password": PASSWORD, "client_id": client.client_id}
     refresh_token = (await house.http.post("/api/v1/login", json=login)).json()["refresh_token"]
-    everything = {"code": "x", "refresh_token": refresh_token, "username": "x", "password": "x", "assertion": "x"}
+    code = await Browser(house).code(client, email=email, scope=None) if grant == "authorization_code" else "x"
+    everything = {"code": code, "code_verifier": VERIFIER} | {
+        "refresh_token": refresh_token,
+        "username": "x",
+        "password": "x",
+        "assertion": "x",
+    }
     return await house.http.post("/oauth2/token", data={"grant_type": grant} | everything, auth=house.basic(client))
 
 
@@ -254,6 +268,11 @@ ELSEWHERE = {
     "userinfo_signing_alg_values_supported": "test_userinfo.py",
     "id_token_signing_alg_values_supported": "flows/test_id_tokens.py",
     "acr_values_supported": "flows/test_id_tokens.py",
+    "response_types_supported": "test_authorize.py",
+    "response_modes_supported": "test_authorize.py",
+    "code_challenge_methods_supported": "test_authorize.py",
+    "prompt_values_supported": "test_authorize.py",
+    "display_values_supported": "test_authorize.py",
 }
 """Lists that no request of its own tries here: where they are tried."""
 
@@ -283,7 +302,6 @@ async def test_there_is_a_trial_for_every_list_that_is_advertised(metadata: dict
         "/.well-known/webfinger",
         "/.well-known/oauth-protected-resource",
         "/.well-known/",
-        "/oauth2/authorize",
         "/oauth2/register",
     ],
 )
@@ -296,6 +314,7 @@ async def test_the_metadata_of_an_issuer_with_a_path_stand_where_the_rfc_wants_t
     document = (await tenant.http.get(f"{origin}{METADATA}/tenant/one")).json()
     assert document["issuer"] == TENANT
     assert {name: value for name, value in document.items() if name.endswith(("_endpoint", "_uri"))} == {
+        "authorization_endpoint": f"{TENANT}/oauth2/authorize",
         "token_endpoint": f"{TENANT}/oauth2/token",
         "introspection_endpoint": f"{TENANT}/oauth2/introspect",
         "revocation_endpoint": f"{TENANT}/oauth2/revoke",

@@ -1,0 +1,221 @@
+"""The authorization endpoint (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2): what becomes of a request.
+
+There is one decision, made anew whenever the user comes back: to log in, to be asked for consent, or to go back to the
+client with a code or an error. Pages do not decide, and nothing is kept for a request that waits.
+"""
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from authsvc.clock import Clock
+from authsvc.entropy import Entropy, mint_secret
+from authsvc.errors import AccessDenied, AuthsvcError, ConfigurationError, LoginRequired
+from authsvc.flows.audit import Audit
+from authsvc.flows.client_copies import ClientCopies
+from authsvc.flows.consents import Consents
+from authsvc.flows.keys import SigningKeys
+from authsvc.flows.sealed_secrets import SealedSecret
+from authsvc.models import Client, Session, User
+from authsvc.protocol import claims, id_token, jwt, sealed_request
+from authsvc.protocol.audit import Event
+from authsvc.protocol.authorization import AuthorizationRequest, Prompt, parse_request
+from authsvc.protocol.authorization_code import LIFE, PREFIX
+from authsvc.protocol.authorization_response import AuthorizationResponse, build_failure, build_success
+from authsvc.protocol.forms import Form
+from authsvc.protocol.next_step import Step, consent_of, next_step
+from authsvc.protocol.recipients import Recipient, find_recipient, parse_client_id
+from authsvc.protocol.sealed_request import WaitingRequest
+from authsvc.tables import authorization_codes, users
+from authsvc.tables.db import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A request of which it is known where its answer may go."""
+
+    waiting: WaitingRequest
+    sealed: str = field(repr=False)
+    client: Client
+    recipient: Recipient
+
+
+@dataclass(frozen=True, slots=True)
+class LoginWanted:
+    """The user is to log in. `user` is who is logged in, where it is them who are asked once more."""
+
+    asked: AuthorizationRequest
+    user: User | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentWanted:
+    """The user of this session is to allow this, or not."""
+
+    asked: AuthorizationRequest
+    session: Session
+    user: User
+
+
+Outcome = LoginWanted | ConsentWanted | AuthorizationResponse
+
+
+class AuthorizationRequests:
+    def __init__(
+        self,
+        db: Database,
+        copies: ClientCopies,
+        keys: SigningKeys,
+        consents: Consents,
+        secret: SealedSecret,
+        audit: Audit,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        issuer: str,
+        default_audience: str,
+    ) -> None:
+        self._db = db
+        self._copies = copies
+        self._keys = keys
+        self._consents = consents
+        self._secret = secret
+        self._audit = audit
+        self._clock = clock
+        self._entropy = entropy
+        self._issuer = issuer
+        self._default_audience = default_audience
+
+    # --- A request comes, and comes back
+
+    async def begin(self, form: Form) -> Pending:
+        """A request as it comes from a client.
+
+        Raises:
+            NoRecipient: nobody knows where an answer may go (AUZ-02).
+            Unavailable.
+        """
+        return await self._pend(WaitingRequest(form, self._clock.now()))
+
+    async def resume(self, sealed: str | None) -> Pending:
+        """One that has waited for its user.
+
+        Raises:
+            NoRecipient: it is none that was sealed here, or its client is gone.
+            ExpiredRequest: it has waited for too long.
+            Unavailable.
+        """
+        waiting = sealed_request.open_sealed(await self._secret.get(), sealed or "", self._clock.now())
+        return await self._pend(waiting, sealed)
+
+    async def switch_user(self, pending: Pending) -> Pending:
+        """The same request, of somebody who is to log in whoever is logged in now."""
+        prompts = (pending.waiting.form.one("prompt") or "").split()
+        prompt = " ".join(dict.fromkeys([*prompts, Prompt.SELECT_ACCOUNT]))
+        values = pending.waiting.form.pick(sealed_request.PARAMETERS) | {"prompt": [prompt]}
+        return await self._pend(WaitingRequest(Form(values), self._clock.now()))
+
+    async def _pend(self, waiting: WaitingRequest, sealed: str | None = None) -> Pending:
+        copy = await self._copies.find(parse_client_id(waiting.form))
+        client = None if copy is None else copy.client
+        recipient = find_recipient(waiting.form, client)
+        assert client is not None  # noqa: S101 - nobody is a recipient without
+        return Pending(waiting, sealed or sealed_request.seal(await self._secret.get(), waiting), client, recipient)
+
+    # --- The decision
+
+    async def decide(self, pending: Pending, session: Session | None, *, allowed: bool = False) -> Outcome:
+        """What comes next, in a browser with this session. `allowed`: its user has just allowed this very request. What
+        is wrong with it is told to the client (AUZ-03), and so is a fault of ours."""
+        try:
+            return await self._decide(pending, session, allowed=allowed)
+        except ConfigurationError:
+            raise
+        except AuthsvcError as error:
+            return build_failure(pending.recipient, error, self._issuer)
+
+    def deny(self, pending: Pending) -> AuthorizationResponse:
+        """The user said no (AUZ-15)."""
+        return build_failure(pending.recipient, AccessDenied("the user did not allow it"), self._issuer)
+
+    async def _decide(self, pending: Pending, session: Session | None, *, allowed: bool) -> Outcome:
+        client = pending.client
+        asked = parse_request(
+            pending.waiting.form, client, pending.recipient,
+            default_audience=self._default_audience, acr_offered=id_token.ACR_VALUES,
+        )  # fmt: skip
+        user = None if session is None else await users.find_user(self._db, session.sub)
+        if user is None:
+            session = None
+        consent = None if session is None else await self._consents.find(session, client.client_id)
+        hinted = await self._find_hinted(asked)
+        step = next_step(
+            asked, client, born_at=pending.waiting.born_at, session=session, consent=consent, allowed=allowed,
+            hinted_sub=hinted, now=self._clock.now(),
+        )  # fmt: skip
+        if step is Step.LOGIN or session is None or user is None:
+            is_another = hinted is not None and user is not None and hinted != user.sub
+            return LoginWanted(asked, None if Prompt.SELECT_ACCOUNT in asked.prompt or is_another else user)
+        if step is Step.CONSENT:
+            return ConsentWanted(asked, session, user)
+        if allowed:
+            await self._consents.remember(session, client.client_id, consent_of(asked))
+        code = await self._issue(asked, client, session)
+        if code is None:  # the session ended in this moment
+            if Prompt.NONE in asked.prompt:
+                raise LoginRequired("the user is not logged in")
+            return LoginWanted(asked, None)
+        return build_success(pending.recipient, code, self._issuer)
+
+    async def _issue(self, asked: AuthorizationRequest, client: Client, session: Session) -> str | None:
+        """A code, of which only the digest is kept (AUZ-12). None when the session has ended."""
+        code, now = mint_secret(self._entropy, PREFIX), self._clock.now()
+        recipient = asked.recipient
+        is_written = await authorization_codes.insert_code(
+            self._db,
+            digest=sha256(code.encode()).digest(),
+            client_id=client.client_id,
+            sid=session.sid,
+            redirect_uri=recipient.redirect_uri if recipient.names_redirect_uri else None,
+            scope=asked.scope,
+            resources=asked.resources,
+            code_challenge=asked.code_challenge,
+            nonce=asked.nonce,
+            claims=claims.build_document(asked.claims),
+            now=now,
+            expires_at=now + LIFE,
+        )
+        return code if is_written else None
+
+    async def _find_hinted(self, asked: AuthorizationRequest) -> str | None:
+        """The user of the `id_token_hint`: an ID token of ours for this client, be it expired (OID-05).
+
+        Raises:
+            LoginRequired: it is none, and the user must not be asked who they are.
+        """
+        if asked.id_token_hint is None:
+            return None
+        await self._keys.catch_up()
+        verified = jwt.verify(asked.id_token_hint, self._keys.ring.verifiers, typ=id_token.TYP)
+        if not isinstance(verified, jwt.Rejected):
+            told = verified.claims
+            if told.get("iss") == self._issuer and told.get("aud") == asked.recipient.client_id:
+                sub = told.get("sub")
+                return sub if isinstance(sub, str) else None
+        if Prompt.NONE in asked.prompt:
+            raise LoginRequired("the id_token_hint is none of this client's")
+        return None
+
+    # --- Forms
+
+    async def build_form_token(self, pending: Pending, *, purpose: str, browser: str, sid: str = "") -> str:
+        """What a form of ours carries, for this browser and this request alone (CSR-01, CSR-02)."""
+        key = await self._secret.get()
+        return sealed_request.build_form_token(key, purpose=purpose, browser=browser, sealed=pending.sealed, sid=sid)
+
+    def note_foreign_form(self) -> None:
+        """Another site has sent a form of ours."""
+        self._audit.observe(self._audit.build(Event.MALICIOUS_CSRF))
+
+    def mint_browser(self) -> str:
+        """What a browser is known by that has no session. It opens nothing."""
+        return mint_secret(self._entropy)

@@ -1,0 +1,127 @@
+"""Sessions that a browser holds by a cookie: opened at a login, each time with a new cookie (SES-01), found while all
+that bears them lives, ended."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from hashlib import sha256
+
+from authsvc.clock import Clock
+from authsvc.entropy import Entropy, mint_id, mint_secret
+from authsvc.flows.audit import Audit
+from authsvc.flows.password_login import FIRST_PARTY_CLIENT_ID
+from authsvc.flows.revocations import Revocations
+from authsvc.logs import get_logger
+from authsvc.models import Session, User
+from authsvc.protocol.audit import Event
+from authsvc.protocol.revocation import EVERYTHING, client_mark, user_mark
+from authsvc.tables import sessions
+from authsvc.tables.db import Database
+
+MAX_COOKIE_LENGTH = 64
+STEP = timedelta(minutes=1)
+"""A session that is used is written to once in a while, and not each time."""
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSession:
+    """A new session, and the cookie that opens it: this is the only time that anybody here has it."""
+
+    session: Session
+    cookie: str = field(repr=False)
+
+
+class BrowserSessions:
+    def __init__(
+        self,
+        db: Database,
+        revocations: Revocations,
+        audit: Audit,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        session_seconds: int,
+        idle_seconds: int,
+    ) -> None:
+        self._db = db
+        self._revocations = revocations
+        self._audit = audit
+        self._clock = clock
+        self._entropy = entropy
+        self._life = timedelta(seconds=session_seconds)
+        self._idle = timedelta(seconds=idle_seconds)
+
+    async def find(self, cookie: str | None) -> Session | None:
+        """The live session of this cookie; it is used by that.
+
+        Raises:
+            Unavailable: the store cannot be asked.
+        """
+        if cookie is None or len(cookie) > MAX_COOKIE_LENGTH:
+            return None
+        now = self._clock.now()
+        session = await sessions.find_live_session(self._db, _digest(cookie), now)
+        if session is not None and session.idle_until is not None and session.idle_until < now + self._idle - STEP:
+            await sessions.update_idle(self._db, session.sid, now + self._idle)
+        return session
+
+    async def open(self, user: User, methods: tuple[str, ...]) -> OpenedSession | None:
+        """A session of this user, whose password has just been verified. None when user or client have changed since
+        they were looked at.
+
+        Raises:
+            Unavailable: the store cannot be asked.
+        """
+        now, cookie = self._clock.now(), mint_secret(self._entropy)
+        async with self._db.transaction() as tx:
+            session = await sessions.insert_session(
+                tx,
+                sid=mint_id(self._entropy),
+                sub=user.sub,
+                client_id=FIRST_PARTY_CLIENT_ID,
+                password_hash=user.password_hash or "",
+                user_mark=user_mark(user.sub),
+                client_mark=client_mark(FIRST_PARTY_CLIENT_ID),
+                everything_mark=EVERYTHING,
+                methods=methods,
+                now=now,
+                expires_at=now + self._life,
+                cookie_digest=_digest(cookie),
+                idle_until=min(now + self._idle, now + self._life),
+            )
+            if session is None:
+                return None
+            who = {"sub": user.sub, "client_id": FIRST_PARTY_CLIENT_ID, "sid": session.sid}
+            await self._audit.record(
+                tx,
+                self._audit.build(Event.AUTHN_LOGIN_SUCCESS, **who, method="password"),
+                self._audit.build(Event.SESSION_CREATED, **who),
+            )
+        log.info("session opened", sub=user.sub, sid=session.sid, client_id=FIRST_PARTY_CLIENT_ID)
+        return OpenedSession(session, cookie)
+
+    async def replace(self, old: Session, new: Session) -> None:
+        """The browser has logged in anew. Its old cookie opens nothing any more (ATK-60). If it is the same user, the
+        access tokens that others were given by the old session live out their minutes; another user's session ends.
+
+        Raises:
+            Unavailable: try again.
+        """
+        if old.sub != new.sub:
+            await self.end(old)
+        else:
+            await sessions.end_session(self._db, old.sid, self._clock.now())
+
+    async def end(self, session: Session) -> None:
+        """The session is over, and every token that bears its name is dead when this returns.
+
+        Raises:
+            Unavailable: try again.
+        """
+        async with self._revocations.revoke() as revoking:
+            await revoking.session(session.sid, sub=session.sub)
+
+
+def _digest(cookie: str) -> bytes:
+    return sha256(cookie.encode("utf-8", "surrogatepass")).digest()
