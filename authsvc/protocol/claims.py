@@ -101,6 +101,12 @@ def asked_for(asks: Mapping[str, ClaimAsk], allowed: Collection[str]) -> frozens
     return claims_of_scope(allowed) & asks.keys()
 
 
+def scopes_behind(names: Collection[str], allowed: Collection[str]) -> tuple[str, ...]:
+    """The scopes that share these claims, as far as they are allowed: in their words people are told what is asked for
+    claim by claim."""
+    return tuple(scope for scope, claims in SCOPES.items() if scope in allowed and not set(claims).isdisjoint(names))
+
+
 def tell(user: User, names: Iterable[str]) -> JsonObject:
     """Those of the named claims that are known of the user, in the types of §5.1. What was kept before it was held to
     them is not told if it has another."""

@@ -2,6 +2,9 @@
 
 from authsvc.errors import InvalidRequest
 from authsvc.flows.authorization import ConsentWanted, Pending
+from authsvc.models import Client
+from authsvc.protocol.authorization import AuthorizationRequest
+from authsvc.protocol.claims import scopes_behind
 from authsvc.web.authorize import CONSENT, LOGIN, answer, find_sealed, find_session, to_page, view_of, wishes_for
 from authsvc.web.own_forms import REQUEST, build_own_form, is_ours, read_own_form
 from authsvc.web.pages.views import ConsentPage
@@ -43,6 +46,12 @@ async def give_consent(request: Call) -> Answer:
     raise InvalidRequest("the form says neither yes nor no")
 
 
+def _shown(asked: AuthorizationRequest, client: Client) -> tuple[str, ...]:
+    """All that is asked for, claims that are named one by one too."""
+    names = {*asked.claims.userinfo, *asked.claims.id_token}
+    return tuple(dict.fromkeys((*asked.scope, *scopes_behind(names, client.scope))))
+
+
 async def _draw(request: Call, pending: Pending, wanted: ConsentWanted, *, has_expired: bool = False) -> Answer:
     own = await build_own_form(request, pending, CONSENT, purpose=PURPOSE, sid=wanted.session.sid)
     page = ConsentPage(
@@ -50,7 +59,7 @@ async def _draw(request: Call, pending: Pending, wanted: ConsentWanted, *, has_e
         returns_to=pending.recipient.redirect_uri,
         form=own.form,
         email=wanted.user.email,
-        scope=wanted.asked.scope,
+        scope=_shown(wanted.asked, pending.client),
         has_expired=has_expired,
         may_switch=True,
     )

@@ -18,6 +18,7 @@ from authsvc.protocol.claims import (
     change_claims,
     claims_of_scope,
     read_document,
+    scopes_behind,
     tell,
 )
 
@@ -165,3 +166,18 @@ def test_what_is_kept_with_a_grant_comes_back_without_what_matters_only_once() -
 def test_where_nothing_was_asked_for_nothing_is_kept() -> None:
     assert build_document(ClaimsRequest({}, {"acr": ClaimAsk()})) is None
     assert read_document(None) == ClaimsRequest({}, {})
+
+
+@pytest.mark.parametrize(
+    ("names", "allowed", "scopes"),
+    [
+        (["name"], ["profile", "email"], ("profile",)),
+        (["email", "name", "nickname"], ["profile", "email"], ("profile", "email")),
+        (["email"], ["profile"], ()),
+        (["sub", "unknown"], ["profile", "openid"], ()),
+    ],
+)
+def test_claims_are_told_in_the_words_of_their_scopes(
+    names: list[str], allowed: list[str], scopes: tuple[str, ...]
+) -> None:
+    assert scopes_behind(names, allowed) == scopes

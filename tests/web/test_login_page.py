@@ -6,8 +6,9 @@ import httpx2
 import pytest
 
 from authsvc.models import Client
-from tests.house_of import CHEAP_HASHES, PASSWORD, House, house_on, settings_for
+from tests.house_of import CHEAP_HASHES, PASSWORD, House, database_away, house_on, settings_for
 from tests.web.browsing import EMAIL, Browser, a_client, answer_of, asking, hidden
+from tests.web.forging import claims_of
 from tests.web.markup import find
 
 FORM = {"username": EMAIL, "password": PASSWORD}
@@ -322,4 +323,37 @@ async def test_another_user_may_log_in_instead(browser: Browser, page: httpx2.Re
     browser.house.clock.advance(1)
     consent = await browser.submit(page, **(FORM | {"username": "bob@example.com"}))
     assert "bob@example.com" in consent.text
+    assert "code" in answer_of(await browser.submit(consent, answer="allow"))
+
+
+async def test_claims_that_are_named_one_by_one_are_shown_and_told(browser: Browser, client: Client) -> None:
+    ask = '{"userinfo": {"email": {"essential": true}}, "id_token": {"email": null}}'  # OID-08
+    consent = await browser.submit(await browser.authorize(client, claims=ask), **FORM)
+    without = await browser.authorize(client)
+    assert len(find(consent.text, "li")) == len(find(without.text, "li")) + 1
+    tokens = (await browser.redeem(client, answer_of(await browser.submit(consent, answer="allow"))["code"])).json()
+    bearer = {"authorization": f"Bearer {tokens['access_token']}"}
+    assert (await browser.http.get("/oauth2/userinfo", headers=bearer)).json()["email"] == EMAIL
+    assert claims_of(tokens["id_token"])["email"] == EMAIL
+
+
+# --- When the store is away
+
+
+async def test_nobody_is_told_anything_wrong_while_the_store_is_away(house: House) -> None:
+    await house.user()
+    browser, client = Browser(house), await a_client(house)
+    page = await browser.authorize(client)
+    consent = await browser.submit(page, **FORM)
+    async with database_away(house.settings.database_url):
+        for answer in (
+            await browser.http.get("/oauth2/authorize", params=asking(client)),
+            await browser.http.get("/login", params={"request": hidden(page)["request"]}),
+            await browser.send(page, FORM),
+            await browser.send(consent, {"answer": "allow"}),
+        ):
+            assert answer.status_code == 503
+            assert int(answer.headers["retry-after"]) >= 1
+            assert answer.headers["content-type"] == "text/html; charset=utf-8"
+            assert not session_cookies(answer)
     assert "code" in answer_of(await browser.submit(consent, answer="allow"))
