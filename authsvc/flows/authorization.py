@@ -158,7 +158,7 @@ class AuthorizationRequests:
         if step is Step.CONSENT:
             return ConsentWanted(asked, session, user)
         if allowed:
-            await self._consents.remember(session, client.client_id, consent_of(asked))
+            await self._consents.remember(session, client.client_id, consent_of(asked, client))
         code = await self._issue(asked, client, session)
         if code is None:  # the session ended in this moment
             if Prompt.NONE in asked.prompt:
