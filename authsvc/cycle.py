@@ -56,6 +56,10 @@ class Cycle(RequestResponseCycle):
             raise RuntimeError("a header does not stay on its line")
         self.write(start["status"], start.get("lines", b"") + varying, b"" if self.scope["method"] == "HEAD" else body)
 
+    def start(self) -> None:
+        """Have the application answer it after all, of which it does not know yet."""
+        self.transport.start(self)  # type: ignore[attr-defined] # a guarded protocol that offers
+
     def write(self, status: int, lines: bytes, body: bytes) -> None:
         """The whole answer. `lines` are its headers, rendered: the length of the body is among them."""
         if self.disconnected:

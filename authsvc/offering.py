@@ -61,4 +61,9 @@ class OfferingProtocol(GuardedProtocol):
             log.error("a request could not be answered at once", exc_info=True)
             is_taken = cycle.response_complete
         if not is_taken:
+            self.start(cycle)
+
+    def start(self, cycle: Cycle) -> None:
+        """Of a request that was offered: nobody answers it but the application."""
+        if not cycle.disconnected:
             super()._start_asgi_task(cycle, self.app)

@@ -51,6 +51,7 @@ from authsvc.flows.registration import Registration
 from authsvc.flows.revocation import Revocation
 from authsvc.flows.revocations import Revocations
 from authsvc.flows.sealed_secrets import SealedSecret
+from authsvc.flows.service_tokens import ServiceTokens
 from authsvc.flows.userinfo import UserInfo
 from authsvc.flows.users import Users
 from authsvc.flows.warm_up import WarmUp
@@ -175,11 +176,10 @@ async def open_flows(
             idle_seconds=settings.refresh_idle_seconds, absolute_seconds=settings.refresh_absolute_seconds,
             userinfo_audience=settings.userinfo_audience,
         )  # fmt: skip
+        client_credentials = ClientCredentialsGrant(copies, revocations, default_audience=default_audience)
         grants: dict[GrantType, Grant] = {
             GrantType.AUTHORIZATION_CODE: CodeGrant(db, families, clock, entropy, default_audience=default_audience),
-            GrantType.CLIENT_CREDENTIALS: ClientCredentialsGrant(
-                copies, revocations, default_audience=default_audience
-            ),
+            GrantType.CLIENT_CREDENTIALS: client_credentials,
             GrantType.REFRESH_TOKEN: RefreshTokenGrant(families),
         }
         audit_trail = AuditTrail(
@@ -196,6 +196,7 @@ async def open_flows(
 
         flows = Flows(
             exchange=Exchange(client_auth, limits, grants, issuance, metrics),
+            service_tokens=ServiceTokens(client_auth, limits, client_credentials, issuance, revocations, metrics),
             introspection=Introspection(
                 client_auth, limits, recognition, families, metrics, issuer=settings.issuer
             ),

@@ -160,7 +160,7 @@ def _with_state(app: ASGIApp, state: Mapping[str, Any]) -> ASGIApp:
             return
         message = await receive()
         whole = _Whole(scope, bytearray(message["body"]))
-        if not message["more_body"] and taker(whole):
+        if not message["more_body"] and taker(whole) and await whole.is_answered():
             await whole.tell(send)
             return
         messages = iter((message,))
@@ -179,13 +179,21 @@ class _Whole:
     def __init__(self, scope: Scope, body: bytearray) -> None:
         self.scope = scope
         self.body = body
-        self._answer: asyncio.Future[tuple[int, bytes, bytes]] = asyncio.get_running_loop().create_future()
+        self._answer: asyncio.Future[tuple[int, bytes, bytes] | None] = asyncio.get_running_loop().create_future()
 
     def write(self, status: int, lines: bytes, body: bytes) -> None:
         self._answer.set_result((status, lines, body))
 
+    def start(self) -> None:
+        self._answer.set_result(None)
+
+    async def is_answered(self) -> bool:
+        return await self._answer is not None
+
     async def tell(self, send: Send) -> None:
-        status, lines, body = await self._answer
+        told = await self._answer
+        assert told is not None
+        status, lines, body = told
         assert lines.endswith(b"\r\n")
         headers = [tuple(line.split(b": ", 1)) for line in lines.removesuffix(b"\r\n").split(b"\r\n")]
         assert (b"content-length", b"%d" % len(body)) in headers or status == 304

@@ -202,6 +202,20 @@ async def test_a_taker_that_fails_leaves_it_to_the_application(
 # --- Answers that come later
 
 
+async def test_what_was_taken_may_be_given_back(server: Server) -> None:
+    server.asker.takes = server.asker.take_later
+    assert await server.read(post(b"token=x")) == b""
+    server.asker.waiting[0].start()
+    assert (await server.read(b"")).endswith(b"token=x")
+    assert server.started == [b"token=x"]
+
+    server.asker.waiting.clear()
+    await server.read(post(b"token=y"))
+    server.protocol.connection_lost(None)
+    server.asker.waiting[0].start()
+    assert server.started == [b"token=x"]
+
+
 async def test_an_answer_may_come_later_and_what_follows_waits_for_it(server: Server) -> None:
     server.asker.takes = server.asker.take_later
     other = post(b"next", head=b"POST /other HTTP/1.1\r\nhost: a\r\n")

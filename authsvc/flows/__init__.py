@@ -18,6 +18,7 @@ from authsvc.flows.login import Login
 from authsvc.flows.master_key import MasterKeyExchange
 from authsvc.flows.registration import Registration
 from authsvc.flows.revocation import Revocation
+from authsvc.flows.service_tokens import ServiceTokens
 from authsvc.flows.userinfo import UserInfo
 from authsvc.flows.users import Users
 
@@ -27,6 +28,8 @@ class Flows:
     # Services
     exchange: Exchange
     """Exchange a grant for tokens."""
+    service_tokens: ServiceTokens
+    """The same for services, without a wait."""
     introspection: Introspection
     """Is this token live?"""
     revocation: Revocation

@@ -9,7 +9,6 @@ from authsvc.errors import InvalidClient
 from authsvc.flows.audit import Audit
 from authsvc.flows.client_copies import ClientCopies, ClientCopy
 from authsvc.flows.limits import Limits
-from authsvc.models import Client
 from authsvc.protocol.addresses import Address
 from authsvc.protocol.audit import Event
 from authsvc.protocol.client_auth import (
@@ -59,10 +58,10 @@ class ClientAuth:
             self._limits.failed_authentication(credentials.client_id, find_address())
             raise
 
-    def find_proven(self, authorization: bytes) -> Client | None:
+    def find_proven(self, authorization: bytes) -> ClientCopy | None:
         """The client that has proven itself by this very Authorization header before, and has not changed since."""
         proven = self._proofs.get(sha256(authorization).digest())
-        return proven.client if proven is not None and self._copies.is_current(proven) else None
+        return proven if proven is not None and self._copies.is_current(proven) else None
 
     def _remember(self, digest: bytes | None, copy: ClientCopy) -> None:
         """That this header is right for this copy, and for no later one: a client that changes has another. While an

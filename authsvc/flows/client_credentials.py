@@ -24,12 +24,17 @@ class ClientCredentialsGrant:
         found = await self._revocations.find(mark, EVERYTHING)
         if found.get(mark, 0) > client.generation:
             client = await self._reread(client_id)
+        return self.build(client, request, everything=found.get(EVERYTHING, 0))
+
+    def build(self, client: ClientCopy, request: TokenRequest, *, everything: int) -> Authorization:
+        """What this request is granted under these numbers. Raises InvalidScope, InvalidTarget."""
+        client_id = client.client.client_id
         return Authorization(
             sub=client_id,
             client_id=client_id,
             scope=granted_scope(request.scope, client.client.scope),
             audience=(audience_of(request.resources, client.client.audiences, self._default_audience),),
-            generations=Generations(client=client.generation, everything=found.get(EVERYTHING, 0)),
+            generations=Generations(client=client.generation, everything=everything),
         )
 
     async def _reread(self, client_id: str) -> ClientCopy:

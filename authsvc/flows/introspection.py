@@ -58,9 +58,10 @@ class Introspection:
         answer, or a token of which is still to be asked whether it is revoked: see `ask`. None: this has to go the long
         way, and nothing has been done.
         """
-        caller = self._client_auth.find_proven(authorization)
-        if caller is None or caller.is_public or token.startswith(_REFRESH_PREFIX):
+        copy = self._client_auth.find_proven(authorization)
+        if copy is None or copy.client.is_public or token.startswith(_REFRESH_PREFIX):
             return None
+        caller = copy.client
         if not self._recognition.is_up_to_date or not self._limits.admits_introspection(caller):
             return None
         known = self._recognition.find(token)

@@ -98,6 +98,22 @@ class Issuance:
         """
         client = await self._find_relying_party(authorization)
         signer, id_signer = await self._living_signers(None if client is None else client.id_token_algorithm)
+        token, text = self._mint(authorization, signer)
+        id_text = None
+        if client is not None and id_signer is not None:
+            profile = await self._find_profile(authorization, client)
+            id_text = self._mint_id_token(token, text, id_signer, authorization.nonce, profile)
+        return _response(authorization, token, text, id_text)
+
+    def find_signer(self) -> Signer | None:
+        """What signs access tokens, as far as is known here. None: it has to be looked up, or nothing does."""
+        return None if self._keys.are_overdue else self._keys.ring.able
+
+    def issue_at_once(self, authorization: Authorization, signer: Signer) -> TokenResponse:
+        """As `issue`, where there is nothing to wait for: an access token alone, and its key has not been killed."""
+        return _response(authorization, *self._mint(authorization, signer))
+
+    def _mint(self, authorization: Authorization, signer: Signer) -> tuple[AccessToken, str]:
         issued_at = int(self._clock.unix())
         lifetime = self._seconds
         if authorization.ends_at is not None:
@@ -118,12 +134,7 @@ class Issuance:
             authenticated_at=None if at is None else int(at.timestamp()),
             methods=authorization.methods,
         )
-        text = signer.sign(access_token.TYP, access_token.build_claims(token, self._issuer))
-        id_text = None
-        if client is not None and id_signer is not None:
-            profile = await self._find_profile(authorization, client)
-            id_text = self._mint_id_token(token, text, id_signer, authorization.nonce, profile)
-        return TokenResponse(text, lifetime, authorization.scope, authorization.refresh_token, id_text)
+        return token, signer.sign(access_token.TYP, access_token.build_claims(token, self._issuer))
 
     async def sign(self, typ: str, claims: JsonObject, algorithm: str) -> str:
         """A JWT for a client, signed with this algorithm and no other.
@@ -193,3 +204,8 @@ class Issuance:
     def _signers(self, algorithm: str | None) -> tuple[Signer, Signer | None]:
         ring = self._keys.ring
         return ring.signer, None if algorithm is None else ring.find_signer(algorithm)
+
+
+def _response(authorization: Authorization, token: AccessToken, text: str, id_text: str | None = None) -> TokenResponse:
+    lifetime = token.expires_at - token.issued_at
+    return TokenResponse(text, lifetime, authorization.scope, authorization.refresh_token, id_text)

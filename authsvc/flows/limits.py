@@ -90,6 +90,10 @@ class Limits:
     def token(self, client: Client, address: Address | None) -> None:
         self._spend_here(Limiter.TOKEN, *_names(client, address))
 
+    def admits_token(self, client: Client) -> bool:
+        """As `token`, of a confidential client; a refusal is neither counted nor told."""
+        return self._admits(Limiter.TOKEN, client)
+
     def revocation(self, client: Client, address: Address | None) -> None:
         self._spend_here(Limiter.REVOCATION, *_names(client, address))
 
@@ -98,7 +102,10 @@ class Limits:
 
     def admits_introspection(self, client: Client) -> bool:
         """As `introspection`; a refusal is neither counted nor told."""
-        budget = self._client_budget(Limiter.INTROSPECTION, client.client_id)
+        return self._admits(Limiter.INTROSPECTION, client)
+
+    def _admits(self, limiter: Limiter, client: Client) -> bool:
+        budget = self._client_budget(limiter, client.client_id)
         return budget is None or self._local.spend_one(budget) is None
 
     def failed_authentication(self, client_id: str, address: Address | None) -> None:

@@ -158,7 +158,7 @@ class Recognition:
 
     def ask(self, known: Recognised, answer: Answerable) -> None:
         """Ask for all that may have revoked a token. What is found goes there, and from there to `Recognised.learn`."""
-        self._revocations.ask(known.marks, answer)
+        self._revocations.ask(known.marks.all, answer)
 
     async def is_live(self, known: Recognised) -> bool:
         """Whether none of the token's marks was set at some instant after this call began.

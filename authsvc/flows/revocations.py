@@ -1,7 +1,7 @@
 """The marks: what is asked before a token is believed, and the one door through which they are set."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -126,9 +126,9 @@ class Revocations:
         """
         return marks.is_dead(await self._coalescer.find(marks.all))
 
-    def ask(self, marks: rules.Marks, answer: Answerable) -> None:
-        """As `find`, for all marks of a token. The answer goes there, and nobody needs to wait for it."""
-        self._coalescer.join(marks.all, answer)
+    def ask(self, marks: Sequence[str], answer: Answerable) -> None:
+        """As `find`. The answer goes there, and nobody needs to wait for it."""
+        self._coalescer.join(marks, answer)
 
     @asynccontextmanager
     async def revoke(self) -> AsyncIterator[Revoking]:

@@ -25,6 +25,11 @@ _IN_BODY = frozenset({"client_id", "client_secret", "client_assertion"})
 _NO_DIGEST = bytes(32)
 
 
+def names_client(form: Form) -> bool:
+    """Whether the form says something of the client, be it empty."""
+    return form.has_any(_IN_BODY)
+
+
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
     """What a request says about its client. `secret` is None only where `method` is NONE."""
@@ -43,7 +48,7 @@ class PresentedCredentials:
 
     def digest(self) -> bytes | None:
         """Of the Authorization header, where that is all there is: a proof is remembered by it, and no secret."""
-        if self.authorization is None or self.form.has_any(_IN_BODY):
+        if self.authorization is None or names_client(self.form):
             return None
         return hashlib.sha256(self.authorization.encode("utf-8", "surrogatepass")).digest()
 

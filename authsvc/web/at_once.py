@@ -1,9 +1,9 @@
-"""What an application and the server under it agree on, for requests that need no task of their own."""
+"""Requests that need no task of their own: what an application and the server under it (`offering.py`) agree on."""
 
 from typing import Any, Protocol
 
 STATE = "at_once"
-"""Under this name the lifespan leaves a mapping from paths to those who take what is posted there."""
+"""Under this name the lifespan leaves a mapping from paths to those who take what comes there."""
 
 
 class Unstarted(Protocol):
@@ -16,6 +16,10 @@ class Unstarted(Protocol):
         """Answer it, once. `lines` are the headers as they are written; the length of the body is among them."""
         ...
 
+    def start(self) -> None:
+        """Have the application answer it after all. Instead of an answer."""
+        ...
+
 
 class Taker(Protocol):
     """Answers requests of one method and path, or declines."""
@@ -24,5 +28,5 @@ class Taker(Protocol):
     """GET or POST. What has a body where none is usual, or a long one, is not offered."""
 
     def __call__(self, request: Unstarted, /) -> bool:
-        """Whether the request is taken, and will be answered."""
+        """Whether the request is taken, and will be answered or started."""
         ...

@@ -10,11 +10,13 @@ from starlette.types import Message, Receive, Scope, Send
 
 from authsvc.web.endpoint import Resource
 from authsvc.web.request import find_header
-from authsvc.web.responses import Answer, Headers
+from authsvc.web.responses import Answer, Headers, render
 
 PREFLIGHT_SECONDS = 600
 
 _VARY = (b"vary", b"origin")
+VARY_LINE = render([_VARY])
+"""What an answer of such a resource says to those who are no script of another site, as it is written."""
 _EXPOSED = (b"access-control-expose-headers", b"retry-after, www-authenticate, x-request-id")
 _ACCEPTED = (b"access-control-allow-headers", b"authorization, content-type")
 _MAX_AGE = (b"access-control-max-age", b"%d" % PREFLIGHT_SECONDS)

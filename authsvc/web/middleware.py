@@ -32,6 +32,10 @@ class Observer:
         self.metrics.add_in_progress(1)
         return f"{self._last_id:032x}"
 
+    def give_back(self) -> None:
+        """What has begun is begun anew by somebody else."""
+        self.metrics.add_in_progress(-1)
+
     def own_lines(self, identifier: str) -> bytes:
         """The headers that every answer has, as they are written."""
         return b"x-request-id: %b\r\n%b" % (identifier.encode("ascii"), self.transport_lines)

@@ -14,21 +14,19 @@ from authsvc.errors import NotFound
 from authsvc.flows import Flows
 from authsvc.protocol.accounts import LoginRequest, LoginResponse, PasswordChangeRequest, Profile, RegistrationRequest
 from authsvc.protocol.discovery import configuration_paths, metadata_paths
-from authsvc.web import assets, me, wellknown
+from authsvc.web import assets, introspect, me, token, wellknown
 from authsvc.web.at_once import Taker
 from authsvc.web.authorize import CONSENT, LOGIN, authorize
 from authsvc.web.consent import give_consent, show_consent
 from authsvc.web.cors import Shared, Sites
 from authsvc.web.endpoint import Endpoint, Handle, Resource
 from authsvc.web.errors import Renderer, render_bearer, render_oauth, render_problem
-from authsvc.web.introspect import AtOnce, introspect
 from authsvc.web.login import login
 from authsvc.web.login_page import log_in, show_login
 from authsvc.web.middleware import Observer
 from authsvc.web.pages.errors import render_page
 from authsvc.web.request import wants_page
 from authsvc.web.revoke import revoke
-from authsvc.web.token import token
 from authsvc.web.userinfo import userinfo
 from authsvc.web.users import register
 
@@ -70,8 +68,10 @@ TOKEN_REQUEST = ("grant_type", "code", "redirect_uri", "code_verifier", "refresh
 
 # fmt: off
 OAUTH = (
-    Row("POST", "/oauth2/introspect", introspect, CLIENT, JSON, HINTED, "RFC 7662 §2.2", at_once=AtOnce),
-    Row("POST", "/oauth2/token", token, CLIENT, JSON, TOKEN_REQUEST, "RFC 6749 §5.1", cors=True),
+    Row("POST", "/oauth2/introspect", introspect.introspect, CLIENT, JSON, HINTED, "RFC 7662 §2.2",
+        at_once=introspect.AtOnce),
+    Row("POST", "/oauth2/token", token.token, CLIENT, JSON, TOKEN_REQUEST, "RFC 6749 §5.1", cors=True,
+        at_once=token.AtOnce),
     Row("POST", "/oauth2/revoke", revoke, CLIENT, JSON, HINTED, cors=True),
     Row("GET", "/oauth2/userinfo", userinfo, USER, BEARER, None, "OpenID Connect Core §5.3.2", cors=True),
     Row("POST", "/oauth2/userinfo", userinfo, USER, BEARER, None, "OpenID Connect Core §5.3.2", cors=True),

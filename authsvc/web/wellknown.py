@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from time import perf_counter
 
 from authsvc.flows import Flows
 from authsvc.web.at_once import Unstarted
 from authsvc.web.middleware import Observer
 from authsvc.web.request import Call, State, find_header
 from authsvc.web.responses import Answer, public_document
+from authsvc.web.taken import Taken
 
 METADATA_MAX_AGE = 300
 JWK_SET = "application/jwk-set+json"
@@ -80,11 +80,8 @@ class DocumentAtOnce:
 
     def __call__(self, request: Unstarted) -> bool:
         """True: whoever asks is told."""
-        started = perf_counter()
-        identifier = self._observer.begin()
-        answer = self._find(request.scope["state"]).answer(find_header(request.scope, b"if-none-match"))
-        request.write(answer.status, answer.lines(self._observer.own_lines(identifier)), answer.body)
-        self._observer.end("GET", self._route, answer.status, perf_counter() - started)
+        taken = Taken(request, self._observer, self._route)
+        taken.answer(self._find(request.scope["state"]).answer(find_header(request.scope, b"if-none-match")))
         return True
 
 

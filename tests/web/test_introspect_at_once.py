@@ -1,46 +1,25 @@
 """The short way of POST /oauth2/introspect: which questions take it, and that it says what the long way says."""
 
-from base64 import b64encode
 from typing import Any
 
 import httpx2
 import pytest
-from starlette.types import Scope
 
 from authsvc.entropy import SystemEntropy
 from authsvc.models import Client
 from authsvc.web.introspect import AtOnce
 from authsvc.web.middleware import Observer
 from tests.house_of import PASSWORD, House, bearer, database_away, house_on, settings_for
+from tests.web.asked import Asked, basic, usual
 
 INTROSPECT = "/oauth2/introspect"
 FORM = b"application/x-www-form-urlencoded"
 ACTIVE, INACTIVE = b'{"active":true', b'{"active":false}'
 
 
-class Asked:
-    """A request that has come whole."""
-
-    def __init__(self, headers: list[tuple[bytes, bytes]], body: bytes | bytearray) -> None:
-        self.scope: Scope = {"type": "http", "method": "POST", "path": INTROSPECT, "headers": headers}
-        self.body = bytearray(body)
-        self.told: list[tuple[int, bytes, bytes]] = []
-
-    def write(self, status: int, lines: bytes, body: bytes) -> None:
-        self.told.append((status, lines, body))
-
-
 def short_way(house: House) -> AtOnce:
     observer = Observer(house.metrics, SystemEntropy(), is_https=True)
     return AtOnce(house.flows, observer, INTROSPECT)
-
-
-def basic(house: House, caller: Client) -> bytes:
-    return b"Basic " + b64encode(":".join(house.basic(caller)).encode())
-
-
-def usual(house: House, caller: Client) -> list[tuple[bytes, bytes]]:
-    return [(b"host", b"a"), (b"authorization", basic(house, caller)), (b"content-type", FORM)]
 
 
 async def ask(house: House, caller: Client, token: str) -> httpx2.Response:

@@ -1,0 +1,60 @@
+"""What all have in common who answer requests without a task."""
+
+from collections.abc import Callable
+from time import perf_counter
+
+from authsvc.errors import AuthsvcError
+from authsvc.logs import request_id
+from authsvc.web.at_once import Unstarted
+from authsvc.web.endpoint import tell
+from authsvc.web.middleware import Observer
+from authsvc.web.responses import Answer, Headers
+
+_FORM = b"application/x-www-form-urlencoded"
+
+
+class Taken:
+    """A request that was taken: observed from now on, and told once."""
+
+    __slots__ = ("_identifier", "_observer", "_request", "_route", "_started")
+
+    def __init__(self, request: Unstarted, observer: Observer, route: str) -> None:
+        self._request = request
+        self._observer = observer
+        self._route = route
+        self._started = perf_counter()
+        self._identifier = observer.begin()
+
+    def answer(self, answer: Answer, more: bytes = b"") -> None:
+        """`more` are headers as they are written."""
+        lines = answer.lines(more + self._observer.own_lines(self._identifier))
+        self._request.write(answer.status, lines, answer.body)
+        method = self._request.scope["method"]
+        self._observer.end(method, self._route, answer.status, perf_counter() - self._started)
+
+    def refuse(self, error: AuthsvcError, errors: Callable[[AuthsvcError], Answer], more: bytes = b"") -> None:
+        request_id.set(self._identifier)
+        self.answer(tell(error, errors), more)
+
+    def give_back(self) -> None:
+        """To the application, which observes it anew."""
+        self._observer.give_back()
+        self._request.start()
+
+
+def find_form_credentials(headers: Headers) -> bytes | None:
+    """The Authorization header, if there is one alone, and nothing else is unusual about the form."""
+    authorization = None
+    is_form = False
+    for name, value in headers:
+        if name == b"authorization":
+            if authorization is not None:
+                return None
+            authorization = value
+        elif name == b"content-type":
+            if value != _FORM:
+                return None
+            is_form = True
+        elif name == b"content-encoding":
+            return None
+    return authorization if is_form else None
