@@ -12,7 +12,7 @@ from authsvc.flows.keys import SigningKeys
 from authsvc.flows.revocations import Revocations
 from authsvc.models import AccessToken, Generations
 from authsvc.protocol import access_token, introspection, jwt
-from authsvc.protocol.revocation import Marks, marks_of
+from authsvc.protocol.revocation import Marks, marks_of, names_of
 
 MAX_COMMON = 10_000
 
@@ -104,7 +104,7 @@ class Recognised:
 
     def learn(self, found: Found) -> None:
         """These of its marks are set; perhaps others beside them."""
-        if self.marks.is_dead(found):
+        if found and self.marks.is_dead(found):
             self.bury()
 
 
@@ -158,7 +158,7 @@ class Recognition:
 
     def ask(self, known: Recognised, answer: Answerable) -> None:
         """Ask for all that may have revoked a token. What is found goes there, and from there to `Recognised.learn`."""
-        self._revocations.ask(known.marks.all, answer)
+        self._revocations.ask(names_of(known.token), answer)
 
     async def is_live(self, known: Recognised) -> bool:
         """Whether none of the token's marks was set at some instant after this call began.

@@ -83,6 +83,19 @@ def marks_of(token: AccessToken) -> Marks:
     return Marks(presences, numbers_of(token.generations, sub=token.sub, client_id=token.client_id))
 
 
+def names_of(token: AccessToken) -> tuple[str, ...]:
+    """As `marks_of(token).all`, in a third of the time: what is asked for each token of each introspection."""
+    jti, kid, client_id = token.jti, token.kid, token.client_id
+    names = [f"j:{jti}", f"k:{kid}", f"c:{client_id}", EVERYTHING]
+    if token.generations.user is not None:
+        names.append(f"u:{token.sub}")
+    if token.grant_id is not None:
+        names.append(f"f:{token.grant_id}")
+    if token.sid is not None:
+        names.append(f"s:{token.sid}")
+    return tuple(names)
+
+
 def numbers_of(generations: Generations, *, sub: str, client_id: str) -> tuple[tuple[str, int], ...]:
     numbers = ((client_mark(client_id), generations.client), (EVERYTHING, generations.everything))
     return numbers if generations.user is None else (*numbers, (user_mark(sub), generations.user))
