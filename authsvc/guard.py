@@ -101,11 +101,6 @@ class GuardedProtocol(HttpToolsProtocol):
             else:  # nobody has asked anything
                 self.transport.close()
 
-    @property
-    def is_in_head(self) -> bool:
-        """Whether a request is being read of which no body has come yet."""
-        return self._phase == _HEAD
-
     # --- Reading
 
     def data_received(self, data: bytes) -> None:

@@ -23,10 +23,16 @@ class OfferingProtocol(GuardedProtocol):
 
     _taker: Taker | None = None
     """To whom the request is offered whose body is awaited."""
+    _is_beginning = False
+
+    def _begin(self, keep_alive: bool) -> None:
+        self._is_beginning = True
+        super()._begin(keep_alive)
+        self._is_beginning = False
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         # One that had to wait for an earlier one is started like any other: its body may be there or not.
-        if cycle is not self.cycle or not self.is_in_head or (taker := self._find_taker(cycle)) is None:
+        if not self._is_beginning or (taker := self._find_taker(cycle)) is None:
             super()._start_asgi_task(cycle, app)
         else:
             self._taker = taker

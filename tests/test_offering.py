@@ -236,6 +236,20 @@ async def test_what_came_behind_another_one_is_answered_in_its_turn(server: Serv
     assert answers.endswith(b"second")
 
 
+async def test_what_came_behind_is_not_taken_for_what_begins_behind_it(server: Server) -> None:
+    """The third has just begun when the second's turn comes."""
+    server.asker.takes = server.asker.take_later
+    second = post(b"second", head=b"POST /other HTTP/1.1\r\nhost: a\r\n")
+    third = post(b"third")
+    written = await server.read(post(b"first") + second + third[:20])
+    server.asker.waiting[0].write(200, LINES, b"taken")
+    written += await server.read(third[20:], b"")
+    assert server.asker.offered == [b"first"]
+    assert server.started == [b"second", b"third"]
+    assert written.startswith(TAKEN)
+    assert written.index(b"second") < written.index(b"third")
+
+
 async def test_who_has_hung_up_is_neither_offered_nor_answered(server: Server) -> None:
     whole = post(b"token=x")
     server.protocol.data_received(whole)
