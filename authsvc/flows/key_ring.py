@@ -32,6 +32,10 @@ class KeyRing:
     jwks: bytes
     etag: str
 
+    def is_read_since(self, moment: float) -> bool:
+        """On the clock that never jumps."""
+        return self.read_at > moment
+
     @property
     def signer(self) -> Signer:
         """What signs the access tokens.

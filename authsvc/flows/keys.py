@@ -98,8 +98,8 @@ class SigningKeys:
 
     @property
     def are_overdue(self) -> bool:
-        """Whether those at hand are so old that a key unknown here may be signing by now."""
-        return self._clock.monotonic() - self.ring.read_at >= MAX_RING_AGE
+        """Whether there are none at hand, or they are so old that a key unknown here may be signing by now."""
+        return self._ring is None or not self._ring.is_read_since(self._clock.monotonic() - MAX_RING_AGE)
 
     async def catch_up(self) -> bool:
         """Read the keys, if they are overdue. Whether they were.
@@ -107,7 +107,7 @@ class SigningKeys:
         Raises:
             Unavailable: PostgreSQL cannot be asked.
         """
-        if not self.are_overdue:
+        if self.ring.is_read_since(self._clock.monotonic() - MAX_RING_AGE):
             return False
         await self.read()
         return True

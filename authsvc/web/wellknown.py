@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 
+from authsvc.errors import Unavailable
 from authsvc.flows import Flows
 from authsvc.web.at_once import Unstarted
 from authsvc.web.middleware import Observer
@@ -79,9 +80,12 @@ class DocumentAtOnce:
         self._route = route
 
     def __call__(self, request: Unstarted) -> bool:
-        """True: whoever asks is told."""
+        try:
+            document = self._find(request.scope["state"])
+        except Unavailable:  # the keys have never been read
+            return False
         taken = Taken(request, self._observer, self._route)
-        taken.answer(self._find(request.scope["state"]).answer(find_header(request.scope, b"if-none-match")))
+        taken.answer(document.answer(find_header(request.scope, b"if-none-match")))
         return True
 
 

@@ -8,6 +8,7 @@ from tests.house_of import House
 
 FORM = b"application/x-www-form-urlencoded"
 Lines = list[tuple[bytes, bytes]]
+PLAIN_GET: Lines = [(b"host", b"a")]
 
 
 class Asked:
