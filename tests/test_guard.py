@@ -201,8 +201,8 @@ def working(log: Path, *, trusted: str = "", tls: tuple[Path, Path] | None = Non
             if tls:
                 context = ssl.create_default_context(cafile=tls[0])
                 client = stack.enter_context(context.wrap_socket(client, server_hostname="127.0.0.1"))
-            client.sendall(GET)
-            hear(client, b"\r\n\r\n")
+            client.sendall(GET.replace(HOST, HOST + b"Connection: close\r\n"))
+            assert listen(client).statuses == [200]  # and without TLS it is not counted any more
         yield Worker(port, process, log)
         process.terminate()
         assert process.wait(15) == 0, log.read_text()
