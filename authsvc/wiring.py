@@ -134,6 +134,7 @@ async def open_flows(
         )
         coalescer = Coalescer(
             reader.find,
+            shortcut=reader,
             in_flight=settings.introspection_pool,
             timeout=timeout,
             observe=metrics.observe_batch,

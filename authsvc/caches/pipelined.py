@@ -3,7 +3,7 @@ around each of them costs several times as much as the answer."""
 
 import asyncio
 from collections import deque
-from typing import Any
+from typing import Any, Protocol
 
 from redis.asyncio import ConnectionPool
 from redis.exceptions import ResponseError
@@ -13,6 +13,19 @@ from authsvc.caches.replies import Replies
 
 Answer = list[bytes]
 Word = str | int
+
+
+class Answerable(Protocol):
+    """Where an answer goes: a future, or whatever does without one. One of the two that set it is called once, and does
+    not raise."""
+
+    def done(self) -> bool:
+        """Whether nobody waits for it any more."""
+        ...
+
+    def set_result(self, answer: Answer, /) -> None: ...
+
+    def set_exception(self, error: Exception, /) -> None: ...
 
 
 class PipelinedConnection(asyncio.Protocol):
@@ -30,7 +43,7 @@ class PipelinedConnection(asyncio.Protocol):
         self._looks = 0
         self._looked_at = 0.0
         self._next: asyncio.TimerHandle | None = None
-        self._waiting: deque[tuple[int, asyncio.Future[Answer]]] = deque()
+        self._waiting: deque[tuple[int, Answerable]] = deque()
         self._replies = Replies()
         self.is_open = True
         self.address: tuple[str, int] | None = None
@@ -60,14 +73,18 @@ class PipelinedConnection(asyncio.Protocol):
         It raises ResponseError where the server refuses; ConnectionError or TimeoutError, when there will be none.
         """
         answer: asyncio.Future[Answer] = self._loop.create_future()
-        if not self.is_open:
+        if self.is_open:
+            self.send(question, answer)
+        else:
             answer.set_exception(ConnectionError("the connection is closed"))
-            return answer
+        return answer
+
+    def send(self, question: bytes, answer: Answerable) -> None:
+        """As `ask`, and the answer goes there, in a later turn of the loop. Only while it is open."""
         self._waiting.append((self._looks, answer))
         self._transport.write(question)
         if self._next is None:
             self._look_later()
-        return answer
 
     def close(self) -> None:
         """Whoever still waits is told ConnectionError."""
@@ -117,19 +134,27 @@ class PipelinedConnection(asyncio.Protocol):
         self._transport.abort()
         if self._next is not None:
             self._next.cancel()
-        for _, answer in self._waiting:
+        waiting, self._waiting = self._waiting, deque()
+        for _, answer in waiting:
             if not answer.done():
                 answer.set_exception(error)
-                answer.exception()  # looked at here, for the case that whoever waited is gone in this very turn
-        self._waiting.clear()
+                if isinstance(answer, asyncio.Future):
+                    answer.exception()  # looked at here, for the case that whoever waited is gone in this very turn
+
+
+_BEFORE = [f"${length}\r\n" for length in range(128)]
+"""What stands before a word. To write it anew each time takes as long as all the rest of `pack`."""
 
 
 def pack(*words: Word) -> bytes:
     """Words of a command."""
     texts = [str(word) for word in words]
-    packed = "".join([f"${len(text)}\r\n{text}\r\n" for text in texts])
-    if packed.isascii():  # nearly always: then a character is a byte
-        return packed.encode()
+    try:
+        packed = "".join([f"{_BEFORE[len(text)]}{text}\r\n" for text in texts])
+        if packed.isascii():  # nearly always: then a character is a byte
+            return packed.encode()
+    except IndexError:
+        pass
     return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in map(str.encode, texts)])
 
 

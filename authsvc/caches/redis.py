@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from redis.asyncio import Redis
@@ -75,8 +76,7 @@ class Cache:
                 answer = await act()
         except (RedisError, OSError, TimeoutError) as error:
             if is_asked:
-                self._errors[op].inc()
-                self._failed(error)
+                self._missed(op, error)
             raise CacheAway from error
         self._succeeded()
         return answer
@@ -95,11 +95,23 @@ class Cache:
         try:
             answer = await _or_refusal(pipelined.ask(question))
         except (RedisError, OSError, TimeoutError) as error:
-            self._errors[op].inc()
-            self._failed(error)
+            self._missed(op, error)
             raise CacheAway from error
         self._succeeded()
         return answer
+
+    def begin(self, op: str, question: bytes, tell: Callable[[Answer | None], None], *, seconds: float) -> bool:
+        """As `ask`, where a connection is open and nobody has to be let in first. `tell` is called later, once; with
+        None where it is refused, or there will be no answer. False: nothing was asked."""
+        pipelined = self._usable(seconds)
+        if pipelined is None or self._breaker.is_open:
+            return False
+        pipelined.send(question, _Begun(tell, self._succeeded, partial(self._missed, op)))
+        return True
+
+    def _missed(self, op: str, error: Exception) -> None:
+        self._errors[op].inc()
+        self._failed(error)
 
     async def _open_and_ask(self, question: bytes, seconds: float) -> Answer:
         async with self._opening:
@@ -149,6 +161,33 @@ class Cache:
         if was_open:
             self._is_open.set(0)
             log.info("Redis answers again")
+
+
+class _Begun:
+    """Where the answer to a question goes that nobody waits for in a task."""
+
+    __slots__ = ("_failed", "_succeeded", "_tell")
+
+    def __init__(
+        self, tell: Callable[[Answer | None], None], succeeded: Callable[[], None], failed: Callable[[Exception], None]
+    ) -> None:
+        self._tell = tell
+        self._succeeded = succeeded
+        self._failed = failed
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, answer: Answer) -> None:
+        self._succeeded()
+        self._tell(answer)
+
+    def set_exception(self, error: Exception) -> None:
+        if isinstance(error, ResponseError):
+            self._succeeded()
+        else:
+            self._failed(error)
+        self._tell(None)
 
 
 async def _or_refusal(answer: Awaitable[Answer]) -> Answer | None:

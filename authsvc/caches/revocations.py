@@ -9,7 +9,7 @@ The hash has a field `#`: 0 while it is filled, 1 when it holds every mark. Mark
 Nothing here is ever sent twice: a warm-up whose outcome is unclear is given up.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -112,14 +112,18 @@ class RevocationCache:
         """Those of the marks that are set. None: this Redis is not the one that was filled, or does not hold all."""
         if len(marks) > MOST_MARKS:
             return None
-        question = head(6 + len(marks)) + self._beginning(deployment, nonce) + pack(*marks)
-        hits = await self._cache.ask("rev_get", question, seconds=READ_SECONDS)
-        if hits is None:
-            return None
-        try:
-            return {str(mark, "utf-8"): int(number) for mark, number in zip(hits[::2], hits[1::2], strict=True)}
-        except ValueError:  # somebody else has written to it
-            return None
+        question = self._question(deployment, nonce, marks)
+        return _read(await self._cache.ask("rev_get", question, seconds=READ_SECONDS))
+
+    def begin(
+        self, deployment: str, nonce: str, marks: Collection[str], tell: Callable[[Mapping[str, int] | None], None]
+    ) -> bool:
+        """As `get`, where nothing has to be waited for first. `tell` is called later, once; also with None when Redis
+        gives no answer. False: nothing was asked."""
+        if len(marks) > MOST_MARKS:
+            return False
+        question = self._question(deployment, nonce, marks)
+        return self._cache.begin("rev_get", question, lambda hits: tell(_read(hits)), seconds=READ_SECONDS)
 
     async def put(self, deployment: str, nonce: str, marks: Mapping[str, int]) -> bool:
         """Set the marks, keeping larger numbers. Whether it is confirmed."""
@@ -156,6 +160,9 @@ class RevocationCache:
             if old := [key for key in keys if key != keep]:
                 await self._ask("rev_warm", "UNLINK", *old)
 
+    def _question(self, deployment: str, nonce: str, marks: Collection[str]) -> bytes:
+        return head(6 + len(marks)) + self._beginning(deployment, nonce) + pack(*marks)
+
     def _beginning(self, deployment: str, nonce: str) -> bytes:
         if self._asks_as[:2] != (deployment, nonce):
             begins = pack("FCALL", f"rev_get_{_DIGEST}", 1, _key(deployment, nonce), deployment, nonce)
@@ -190,6 +197,15 @@ class RevocationCache:
                 return None
 
         return await self._cache.call(op, ask, seconds=seconds)
+
+
+def _read(hits: list[bytes] | None) -> Mapping[str, int] | None:
+    if not hits:  # as nearly always
+        return None if hits is None else {}
+    try:
+        return {str(mark, "utf-8"): int(number) for mark, number in zip(hits[::2], hits[1::2], strict=True)}
+    except ValueError:  # somebody else has written to it
+        return None
 
 
 def _pairs(marks: Mapping[str, int]) -> list[str]:

@@ -25,10 +25,10 @@ def be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def cache_on(url: str) -> AsyncIterator[RevocationCache]:
+async def cache_on(url: str, kind: type[RevocationCache] = RevocationCache) -> AsyncIterator[RevocationCache]:
     cache = Cache(url, FakeClock(), Metrics(CollectorRegistry()))
     try:
-        yield RevocationCache(cache)
+        yield kind(cache)
     finally:
         await cache.close()
 

@@ -1,11 +1,13 @@
 """The marks in Redis: who may ask and tell, what is kept, and what one that lost anything says (FLT-04, FLT-14)."""
 
+import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 
 import pytest
 import redis
 
+from authsvc.caches import revocations
 from authsvc.caches.revocations import LIBRARY, MOST_MARKS, PREFIX, RevocationCache
 from authsvc.errors import CacheAway
 from tests.caches.filled import KEY, MARKS, NONCE, US, be_patient, cache_on, fill, packed, refuses
@@ -25,9 +27,23 @@ def server(redis_url: str) -> Iterator[Server]:
         yield server
 
 
+class BothWays(RevocationCache):
+    """Asked in one way and in the other: no test sees a difference."""
+
+    async def get(self, deployment: str, nonce: str, marks: Collection[str]) -> Mapping[str, int] | None:
+        found = await super().get(deployment, nonce, marks)
+        told: asyncio.Future[Mapping[str, int] | None] = asyncio.get_running_loop().create_future()
+        if self.begin(deployment, nonce, marks, told.set_result):
+            assert not told.done(), "never at once"
+            assert await told == found
+        else:
+            assert len(marks) > MOST_MARKS
+        return found
+
+
 @pytest.fixture
 async def cache(redis_url: str) -> AsyncIterator[RevocationCache]:
-    async with cache_on(redis_url) as cache:
+    async with cache_on(redis_url, BothWays) as cache:
         yield cache
 
 
@@ -277,6 +293,42 @@ async def test_a_user_with_the_fewest_rights_can_do_all_of_it(redis_url: str, se
             assert server.keys("*") == [KEY.encode()]
     finally:
         server.acl_deluser("worker")
+
+
+async def test_a_question_begins_only_on_a_connection_that_is_there_and_its_end_is_told(redis_url: str) -> None:
+    told: list[Mapping[str, int] | None] = []
+    async with redis_line_to(redis_url) as line, cache_on(line.url) as cache:
+        assert not cache.begin(US, NONCE, ["j:1"], told.append)
+        await fill(cache)
+        assert await cache.get(US, NONCE, ["j:1"]) == {"j:1": 1}
+        line.hold()
+        assert cache.begin(US, NONCE, ["j:1"], told.append)
+        await line.cut()
+        await until(lambda: told == [None])
+        assert not cache.begin(US, NONCE, ["j:1"], told.append), "the connection is gone"
+        with pytest.raises(CacheAway):
+            await cache.get(US, NONCE, ["j:1"])
+
+
+async def test_a_question_that_is_not_answered_in_time_is_in_vain(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Mapping[str, int] | None] = []
+    async with redis_line_to(redis_url) as line, cache_on(line.url) as cache:
+        await fill(cache)
+        monkeypatch.setattr(revocations, "READ_SECONDS", 0.05)
+        await cache.get(US, NONCE, ["j:1"])
+        line.hold()
+        for _ in range(3):
+            assert cache.begin(US, NONCE, ["j:1"], told.append)
+        await until(lambda: told == [None] * 3)
+        assert not cache.begin(US, NONCE, ["j:1"], told.append), "it has failed often enough"
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not is_so():
+            await asyncio.sleep(0.01)
 
 
 async def test_a_redis_that_is_away_is_no_refusal(redis_url: str) -> None:

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from authsvc.caches.redis import Cache
 from authsvc.caches.revocations import RevocationCache
 from authsvc.entropy import SystemEntropy
+from authsvc.flows.coalescer import Coalescer
 from authsvc.flows.lease import Lease
 from authsvc.flows.mark_reader import MarkReader
 from authsvc.flows.publication import Publication
@@ -85,6 +86,9 @@ class Node:
         self.publication = Publication(self.db, cache, self.lease, self.clock, self.metrics)
         self.reader = MarkReader(
             lambda marks: revocations.find_generations(self.db, marks), cache, self.lease, self.metrics
+        )
+        self.marks = Coalescer(
+            self.reader.find, shortcut=self.reader, in_flight=2, timeout=30, observe=lambda size: None
         )
         if cache is not None:
             self.warm_up = WarmUp(

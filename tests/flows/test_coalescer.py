@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from authsvc.errors import Unavailable
-from authsvc.flows.coalescer import MAX_WAITERS, Coalescer, Found
+from authsvc.flows.coalescer import MAX_WAITERS, TURNS, Coalescer, Found, Tell
 
 
 class Store:
@@ -154,6 +154,158 @@ async def test_what_does_not_fit_goes_out_beside_it_where_a_slot_is_free() -> No
     store.answer(1)
     await asyncio.gather(*waiting)
     assert store.most_out == 2
+
+
+async def test_who_comes_while_others_come_goes_out_with_them() -> None:
+    store = Store()
+    waiting = []
+    for _ in range(TURNS):
+        waiting += [store.coalescer.find(["a"]) for _ in range(2)]
+        await asyncio.sleep(0)
+    await store.sent(1)
+    store.answer(0)
+    await asyncio.gather(*waiting)
+    assert store.sizes == [2 * TURNS]
+
+
+async def test_who_comes_alone_waits_for_nobody() -> None:
+    store = Store()
+    store.coalescer.find(["a"])
+    await asyncio.sleep(0)
+    assert store.sizes == [1]
+
+
+async def test_those_who_keep_coming_hold_nobody_up() -> None:
+    store = Store(in_flight=1)
+    for _ in range(TURNS + 2):
+        store.coalescer.find(["a"])
+        store.coalescer.find(["a"])
+        await asyncio.sleep(0)
+    assert len(store.sizes) == 1
+    assert store.sizes[0] <= 2 * (TURNS + 1)
+
+
+# --- The shortcut
+
+
+class Short:
+    """A shortcut that tells what a test makes it tell; elsewhere is a store."""
+
+    def __init__(self, *, in_flight: int = 2, timeout: float = 30.0) -> None:
+        self.is_there = True
+        self.begun: list[tuple[set[str], Tell]] = []
+        self.alone = Store()
+        self.elsewhere = Store()
+        self.find_elsewhere = self.elsewhere.ask
+        self.coalescer = Coalescer(
+            self.alone.ask, shortcut=self, in_flight=in_flight, timeout=timeout, observe=lambda size: None
+        )
+
+    def begin(self, keys: Collection[str], tell: Tell) -> bool:
+        if self.is_there:
+            self.begun.append((set(keys), tell))
+        return self.is_there
+
+    def tell(self, number: int, found: Found | None) -> None:
+        self.begun[number][1](found)
+
+
+async def test_a_shortcut_answers_without_a_task() -> None:
+    short, before = Short(), asyncio.all_tasks()
+    waiting = [short.coalescer.find([key]) for key in "aba"]
+    await a_turn()
+    assert asyncio.all_tasks() == before
+    short.tell(0, {"b": 2})
+    assert await asyncio.gather(*waiting) == [{"b": 2}] * 3
+    assert [keys for keys, _ in short.begun] == [{"a", "b"}]
+    assert short.alone.batches == short.elsewhere.batches == []
+
+
+async def test_where_nothing_was_begun_it_is_asked_as_ever() -> None:
+    short = Short()
+    short.is_there = False
+    waiting = short.coalescer.find(["a"])
+    await short.alone.sent(1)
+    short.alone.answer(0)
+    assert await waiting == {}
+
+
+async def test_what_was_asked_in_vain_is_asked_elsewhere_in_the_place_that_it_has() -> None:
+    short = Short(in_flight=1)
+    short.elsewhere.marks = {"a": 1}
+    first = short.coalescer.find(["a"])
+    await a_turn()
+    short.tell(0, None)
+    await short.elsewhere.sent(1)
+    second = short.coalescer.find(["b"])
+    await a_turn()
+    assert len(short.begun) == 1, "there is no room yet"
+    short.elsewhere.answer(0)
+    assert await first == {"a": 1}
+    await a_turn()
+    short.tell(1, {})
+    assert await second == {}
+    assert short.alone.batches == []
+
+
+async def test_both_ways_together_have_one_timeout() -> None:
+    short = Short(timeout=0.2)
+    waiting = short.coalescer.find(["a"])
+    await a_turn()
+    await asyncio.sleep(0.15)
+    short.tell(0, None)
+    begun = perf_counter()
+    with pytest.raises(Unavailable) as caught:
+        await waiting
+    assert perf_counter() - begun < 0.2
+    assert isinstance(caught.value.__cause__, TimeoutError)
+
+
+async def test_what_is_told_after_the_end_is_told_nobody() -> None:
+    for late in ({"a": 1}, None):
+        short = Short(in_flight=1)
+        with quiet_loop():
+            waiting = [short.coalescer.find(["a"]), short.coalescer.find(["a"])]
+            await a_turn()
+            await short.coalescer.close()
+            outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+            assert [type(outcome) for outcome in outcomes] == [Unavailable] * 2
+            short.tell(0, late)
+            await a_turn()
+        assert short.elsewhere.batches == []
+
+
+class _Faulty:
+    """Who cannot take an answer, against all rules."""
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, found: Found) -> None:
+        raise ZeroDivisionError
+
+    def set_exception(self, error: Unavailable) -> None:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_who_cannot_take_its_answer_keeps_nobody_from_theirs(is_there: bool) -> None:
+    short = Short()
+    short.is_there = is_there
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    try:
+        short.coalescer.join(["a"], _Faulty())
+        waiting = short.coalescer.find(["a"])
+        await a_turn()
+        if is_there:
+            short.tell(0, {})
+        else:
+            short.alone.answer(0)
+        assert await waiting == {}
+    finally:
+        asyncio.get_running_loop().set_exception_handler(None)
+    assert [type(context["exception"]) for context in reported] == [ZeroDivisionError]
 
 
 # --- Impatience
@@ -328,13 +480,43 @@ async def test_closing_twice_and_with_nobody_there_is_harmless() -> None:
 class Register:
     """A store in which marks are only ever set, with a random wait before and after it looks."""
 
-    def __init__(self, seed: int, *, in_flight: int, failing: float, timeout: float) -> None:
+    def __init__(
+        self, seed: int, *, in_flight: int, failing: float, timeout: float, has_shortcut: bool = False
+    ) -> None:
         self.chance = random.Random(seed)
         self.failing = failing
         self.marks: dict[str, int] = {}
         self.out = self.most_out = 0
         self.largest = 0
-        self.coalescer = Coalescer(self.ask, in_flight=in_flight, timeout=timeout, observe=self._observe)
+        self.coalescer = Coalescer(
+            self.ask,
+            shortcut=self if has_shortcut else None,
+            in_flight=in_flight,
+            timeout=timeout,
+            observe=self._observe,
+        )
+
+    def begin(self, keys: Collection[str], tell: Tell) -> bool:
+        """Mostly; and sometimes in vain."""
+        if self.chance.random() < 0.2:
+            return False
+        self.out += 1
+        self.most_out = max(self.most_out, self.out)
+        asyncio.get_running_loop().call_later(self.chance.random() * 0.002, self._look, keys, tell)
+        return True
+
+    def _look(self, keys: Collection[str], tell: Tell) -> None:
+        found = {key: self.marks[key] for key in keys if key in self.marks}
+        is_vain = self.chance.random() < self.failing
+
+        def end() -> None:
+            self.out -= 1
+            tell(None if is_vain else found)
+
+        asyncio.get_running_loop().call_later(self.chance.random() * 0.002, end)
+
+    async def find_elsewhere(self, keys: Collection[str]) -> Found:
+        return await self.ask(keys)
 
     def _observe(self, size: int) -> None:
         self.largest = max(self.largest, size)
@@ -381,7 +563,7 @@ async def drive(register: Register, calls: int, impatience: float) -> Counter[st
     with quiet_loop():
         await asyncio.gather(*(call(number) for number in range(calls)))
         await a_turn()
-        while register.coalescer._tasks:  # of those that all have hung up on
+        while register.coalescer._tasks or register.coalescer._begun:  # of those that all have hung up on
             await asyncio.sleep(0.001)
     assert sum(outcomes.values()) == calls
     assert register.out == 0
@@ -389,9 +571,10 @@ async def drive(register: Register, calls: int, impatience: float) -> Counter[st
     return outcomes
 
 
-async def test_ten_thousand_calls_with_hang_ups_and_failures_are_each_answered_rightly() -> None:
+@pytest.mark.parametrize("has_shortcut", [False, True])
+async def test_ten_thousand_calls_with_hang_ups_and_failures_are_each_answered_rightly(has_shortcut: bool) -> None:
     before = asyncio.all_tasks()
-    register = Register(1, in_flight=2, failing=0.3, timeout=5)
+    register = Register(1, in_flight=2, failing=0.3, timeout=5, has_shortcut=has_shortcut)
     outcomes = await drive(register, 10_000, impatience=0.3)
     assert min(outcomes["answered"], outcomes["hung up"], outcomes["unavailable"]) > 100
     assert register.most_out == 2
@@ -400,19 +583,20 @@ async def test_ten_thousand_calls_with_hang_ups_and_failures_are_each_answered_r
     assert asyncio.all_tasks() == before
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     in_flight=st.integers(1, 4),
     failing=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
     impatience=st.sampled_from([0.0, 0.3, 0.9, 1.0]),
     timeout=st.sampled_from([0.001, 0.003, 5.0]),
+    has_shortcut=st.booleans(),
 )
 async def test_no_mix_of_calls_hang_ups_failures_and_timeouts_gets_a_wrong_answer_or_leaks(
-    seed: int, in_flight: int, failing: float, impatience: float, timeout: float
+    seed: int, in_flight: int, failing: float, impatience: float, timeout: float, has_shortcut: bool
 ) -> None:
     before = asyncio.all_tasks()
-    register = Register(seed, in_flight=in_flight, failing=failing, timeout=timeout)
+    register = Register(seed, in_flight=in_flight, failing=failing, timeout=timeout, has_shortcut=has_shortcut)
     await drive(register, 150, impatience)
     assert register.most_out <= in_flight
     assert register.coalescer._free == in_flight

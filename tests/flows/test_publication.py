@@ -53,7 +53,7 @@ async def waits(task: "asyncio.Task[None]", clock: WatchedClock) -> bool:
 
 
 async def finds(node: Node, mark: str = "j:1") -> bool:
-    return mark in await node.reader.find([mark])
+    return mark in await node.marks.find([mark])
 
 
 # --- It was written
@@ -250,7 +250,7 @@ async def test_of_many_who_could_not_write_one_fences_and_all_wait(
     assert (node.fences, (await node.mode()).epoch) == (1, before.epoch + 1)
     clock.advance(WAIT)
     await asyncio.gather(*tasks)
-    assert await node.reader.find([f"j:{number}" for number in range(20)]) == {f"j:{n}": 1 for n in range(20)}
+    assert await node.marks.find([f"j:{number}" for number in range(20)]) == {f"j:{n}": 1 for n in range(20)}
 
 
 class Overtaken(RevocationCache):

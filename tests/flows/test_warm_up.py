@@ -30,7 +30,7 @@ async def test_redis_is_filled_with_every_mark_and_then_trusted(node: Node, monk
     mode = await node.fill()
     assert (mode.epoch, mode.settled, mode.setbacks) == (2, True, 0)
     assert await held(node) == marks
-    assert await node.reader.find(["u:7", "u:none"]) == {"u:7": 7}
+    assert await node.marks.find(["u:7", "u:none"]) == {"u:7": 7}
     assert node.answered_by("redis") == 1
     assert node.counted("cache_warm_up_seconds_count") == 1
     assert node.fences == 0
@@ -38,7 +38,7 @@ async def test_redis_is_filled_with_every_mark_and_then_trusted(node: Node, monk
 
 async def test_with_no_marks_there_is_nothing_to_load_and_redis_is_trusted(node: Node) -> None:
     await node.fill()
-    assert await node.reader.find(["u:7"]) == {}
+    assert await node.marks.find(["u:7"]) == {}
     assert node.answered_by("redis") == 1
 
 
@@ -83,7 +83,7 @@ async def test_a_redis_that_answers_and_takes_nothing_more_is_put_out_of_use(nod
     await node.commit("j:1")
     ask(redis_url, "CONFIG", "SET", "maxmemory", "100kb")
     try:
-        assert await node.reader.find(["j:2"]) == {}
+        assert await node.marks.find(["j:2"]) == {}
         assert node.answered_by("redis") == 1
         await node.warm_up.run()
         assert (await node.mode()).state is G
@@ -259,7 +259,7 @@ async def test_a_cluster_cannot_be_filled_which_is_said_once_and_postgresql_answ
                 await node.warm_up.run()
                 await node.lease.renew()
                 assert (await node.mode()).state is G
-                assert await node.reader.find([*marks, "j:1"]) == marks
+                assert await node.marks.find([*marks, "j:1"]) == marks
                 clock.advance(publication.LONGEST_BACK_OFF_SECONDS)
             assert (node.answered_by("redis"), node.answered_by("postgresql")) == (0, 3)
     said = [each for each in caplog.records if each.name == "authsvc.flows.warm_up"]

@@ -125,7 +125,7 @@ async def test_who_sleeps_while_filling_redis_and_wakes_much_later_changes_nothi
     await asyncio.gather(task, return_exceptions=True)
     assert await there.mode() == mode, "its compare-and-set failed"
     for node in (there, third):
-        assert await node.reader.find(["j:1", "j:none"]) == {"j:1": 1}
+        assert await node.marks.find(["j:1", "j:none"]) == {"j:1": 1}
     await there.warm_up.run()
     there.clock.advance(60)
     assert (await there.fill()).epoch <= mode.epoch + 2, "at the worst Redis is filled once more"
@@ -183,7 +183,7 @@ async def test_no_mark_that_was_made_known_is_ever_missing_whatever_becomes_of_r
         async def revoke() -> None:
             node, mark = chance.choice(nodes), f"j:{next(numbers)}"
             await node.publication.publish(await node.commit(mark))
-            told = [await each.reader.find([mark, "j:none"]) for each in nodes]
+            told = [await each.marks.find([mark, "j:none"]) for each in nodes]
             missed.extend(mark for found in told if mark not in found)
 
         async def disturb() -> None:
