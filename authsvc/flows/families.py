@@ -1,6 +1,6 @@
 """Families of tokens: opened by an authorization, carried on by refresh tokens, ended by reuse, revocation or time."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from authsvc.clock import Clock
 from authsvc.entropy import Entropy, mint_id
@@ -140,7 +140,7 @@ class Families:
         rotated = await grants.rotate_grant(
             self._db, token.grant_id, place=token.place, now=now, idle_until=now + self._idle
         )
-        return rotated or await self._judge(token)
+        return rotated or await self._judge(token, now)
 
     async def end(self, grant: Grant) -> None:
         """End a family: its refresh token and all its access tokens are dead when this returns.
@@ -172,14 +172,17 @@ class Families:
         else:
             log.error("an authorization code was reused", grant_id=code.grant_id)
 
-    async def _judge(self, token: RefreshToken) -> Grant:
+    async def _judge(self, token: RefreshToken, came_at: datetime) -> Grant:
         # The verdict on reuse is committed before it is told: a refusal must leave its mark.
         async with self._revocations.revoke() as revoking:
             await grants.lock_grant(revoking.tx, token.grant_id)
             grant = await grants.find_live_grant(revoking.tx, token.grant_id, revoking.now)
             verdict = Presented.REFUSED
             if grant is not None:
-                verdict = judge(presented=token.place, live=grant.place, rotated_at=grant.rotated_at, now=revoking.now)
+                verdict = judge(
+                    presented=token.place, live=grant.place, rotated_at=grant.rotated_at, now=revoking.now,
+                    came_at=came_at,
+                )  # fmt: skip
             if grant is not None and verdict is Presented.REUSED:
                 who = {"sub": grant.sub, "client_id": grant.client_id}
                 await revoking.grant(grant.grant_id, **who)

@@ -68,9 +68,16 @@ class Presented(StrEnum):
     """Its family is over, or it is nobody's."""
 
 
-def judge(*, presented: int, live: int, rotated_at: datetime | None, now: datetime) -> Presented:
-    """What it means that `presented` came while `live` is the place of the live token (REF-03, REF-04)."""
+def judge(*, presented: int, live: int, rotated_at: datetime | None, now: datetime, came_at: datetime) -> Presented:
+    """What it means that `presented`, which came at `came_at`, finds `live` as the place of the live token (REF-03,
+    REF-04).
+
+    A store that hangs may hold up a request whose client asks again meanwhile, and goes on. When it came, its token was
+    live, or the parent of an unused child: nobody has stolen it.
+    """
     if presented >= live:
+        return Presented.REFUSED
+    if presented == live - 2 and rotated_at is not None and came_at < rotated_at:
         return Presented.REFUSED
     if presented == live - 1 and rotated_at is not None and now - rotated_at <= RETRY_WINDOW:
         return Presented.RETRIED

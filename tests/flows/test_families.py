@@ -7,6 +7,7 @@ import pytest
 
 from authsvc.models import GrantType
 from tests.house_of import PASSWORD, FakeClock, House, bearer, house_on, settings_for
+from tests.tables.rows import database_on, until_somebody_waits
 
 
 async def _log_in(house: House, **more: str) -> dict[str, Any]:
@@ -61,6 +62,20 @@ async def test_reuse_ends_the_family_with_its_access_tokens(house: House, how: s
     assert answer.json()["error"] == "invalid_grant"
     assert (await _refresh(house, latest["refresh_token"])).json()["error"] == "invalid_grant"
     assert not await _is_live(house, latest["access_token"])
+
+
+async def test_a_refresh_that_a_hanging_store_held_up_is_no_theft(house: House) -> None:
+    """Its client asked again, got on, and used the child: the late one is refused, and nobody is logged out."""
+    await house.user()
+    first = await _log_in(house)
+    async with database_on(house.settings.database_url) as db, db.transaction() as tx:
+        await tx.execute("SELECT 1 FROM auth.grants FOR UPDATE")
+        held_up = asyncio.create_task(_refresh(house, first["refresh_token"]))
+        await until_somebody_waits(db)
+        house.clock.advance(1)
+        await tx.execute("UPDATE auth.grants SET place = place + 2, rotated_at = $1", house.clock.now())
+    assert (await held_up).json()["error"] == "invalid_grant"
+    assert await _is_live(house, first["access_token"])
 
 
 async def test_fifty_at_once_on_two_nodes_get_one_and_the_same_child(house: House) -> None:

@@ -61,7 +61,23 @@ def test_another_key_opens_nothing() -> None:
     ],
 )
 def test_what_a_token_that_comes_back_means(presented: int, live: int, age: timedelta, verdict: Presented) -> None:
-    assert judge(presented=presented, live=live, rotated_at=NOW - age, now=NOW) is verdict
+    assert judge(presented=presented, live=live, rotated_at=NOW - age, now=NOW, came_at=NOW) is verdict
+
+
+@pytest.mark.parametrize(
+    ("presented", "came_before", "verdict"),
+    [
+        (5, timedelta(0), Presented.REUSED),  # it came when its child was used already
+        (5, timedelta(microseconds=1), Presented.REFUSED),  # it was held up: then it was the parent of an unused child
+        (4, timedelta(microseconds=1), Presented.REUSED),
+        (6, timedelta(microseconds=1), Presented.RETRIED),
+        (8, timedelta(microseconds=1), Presented.REFUSED),
+    ],
+)
+def test_what_a_token_that_was_held_up_means(presented: int, came_before: timedelta, verdict: Presented) -> None:
+    rotated_at = NOW - timedelta(seconds=5)
+    came_at = rotated_at - came_before
+    assert judge(presented=presented, live=7, rotated_at=rotated_at, now=NOW, came_at=came_at) is verdict
 
 
 class Family(RuleBasedStateMachine):
@@ -83,7 +99,7 @@ class Family(RuleBasedStateMachine):
             self.live, self.rotated_at = place + 1, self.now
             self.used.add(place)
             return self.live
-        verdict = judge(presented=place, live=self.live, rotated_at=self.rotated_at, now=self.now)
+        verdict = judge(presented=place, live=self.live, rotated_at=self.rotated_at, now=self.now, came_at=self.now)
         if verdict is Presented.REUSED:
             self.is_over = True
         return self.live if verdict is Presented.RETRIED else None
