@@ -201,7 +201,7 @@ async def test_indexes_can_be_made_without_a_transaction_while_others_wait_for_t
 ) -> None:
     """A blocking lock would wait inside a transaction, which the holder of the lock would wait for."""
     put("0003_three", "CREATE INDEX CONCURRENTLY by_n ON one (n);", " transaction:false")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         outcomes = await asyncio.gather(*(migrate(empty_database_url) for _ in range(4)))
     assert Counter(map(len, outcomes)) == {0: 3, 3: 1}
 
@@ -236,7 +236,7 @@ async def test_a_migration_whose_session_is_killed_leaves_nothing_of_itself(
     put("0002_two", "CREATE TABLE two (n int); SELECT pg_sleep(60);")
     task = asyncio.create_task(migrate(empty_database_url))
     others = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await connection.fetchval(f"SELECT count(*) {others}"):
             await asyncio.sleep(0.01)
     await connection.execute(f"SELECT pg_terminate_backend(pid) {others}")
@@ -259,7 +259,7 @@ async def test_who_migrates_waits_for_who_is_migrating_and_not_for_ever(
     asked = (
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_try_advisory%'"
     )
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await connection.fetchval(f"{asked} AND pid <> pg_backend_pid()") == 0:
             await asyncio.sleep(0.005)
     assert await tables(connection) == set()
@@ -285,7 +285,7 @@ async def test_looking_for_what_is_missing_changes_nothing(
 
 async def test_looking_needs_no_lock(put: Put, empty_database_url: str, connection: asyncpg.Connection) -> None:
     await connection.execute("SELECT pg_advisory_lock($1)", migrations.LOCK)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert len(await find_missing(empty_database_url)) == 2
 
 

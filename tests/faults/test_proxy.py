@@ -63,7 +63,7 @@ async def hears_nothing(reader: asyncio.StreamReader) -> bool:
 
 async def is_reset(reader: asyncio.StreamReader) -> bool:
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await reader.read(1) == b""
     except ConnectionResetError:
         return True

@@ -30,7 +30,7 @@ ALL = AuditFilter()
 async def told(worker: Worker, *events: Event, many: int = 1) -> list[AuditEvent]:
     """What stands in the log of these events, in order, as soon as it is so many."""
     wanted = replace(ALL, events=tuple(events))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(found := await worker.flows.audit_trail.last(wanted, limit=100)) < many:
             await asyncio.sleep(0.02)
     return found
@@ -44,7 +44,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 async def sealed(worker: Worker) -> None:
     """Everything is: by this call, or by the job, which may be holding the chain at this moment."""
     unsealed = "SELECT count(*) FROM audit.security_events WHERE seal IS NULL"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await sql(worker.settings.database_url, unsealed):
             await worker.flows.audit_trail.seal()
 

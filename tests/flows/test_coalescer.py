@@ -44,7 +44,7 @@ class Store:
             self.out -= 1
 
     async def sent(self, many: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(self.batches) < many:
                 await asyncio.sleep(0)
 
@@ -249,16 +249,17 @@ async def test_what_was_asked_in_vain_is_asked_elsewhere_in_the_place_that_it_ha
 
 
 async def test_both_ways_together_have_one_timeout() -> None:
-    short = Short(timeout=0.2)
+    short = Short(timeout=30)
     waiting = short.coalescer.find(["a"])
     await a_turn()
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(0.01)
+    told_at = asyncio.get_running_loop().time()
     short.tell(0, None)
-    begun = perf_counter()
-    with pytest.raises(Unavailable) as caught:
-        await waiting
-    assert perf_counter() - begun < 0.2
-    assert isinstance(caught.value.__cause__, TimeoutError)
+    (timer,) = short.coalescer._tasks.values()
+    assert timer.when() < told_at + 30, "it runs since the question was sealed"
+    await short.elsewhere.sent(1)
+    short.elsewhere.answer(0)
+    await waiting
 
 
 async def test_what_is_told_after_the_end_is_told_nobody() -> None:
@@ -406,12 +407,12 @@ async def test_a_question_that_is_not_answered_in_time_is_an_outage() -> None:
 
 async def test_nobody_waits_for_longer_than_two_timeouts_however_many_wait() -> None:
     """A store that stalls with thousands waiting: each batch of 500 would have its timeout, one behind the other."""
-    store = Store(in_flight=2, timeout=0.2)
+    store = Store(in_flight=2, timeout=0.5)
     started = perf_counter()
     outcomes = await asyncio.gather(
         *(store.coalescer.find([f"k{number}"]) for number in range(20 * MAX_WAITERS)), return_exceptions=True
     )
-    assert perf_counter() - started < 8 * 0.2, "one behind the other it would have been ten"
+    assert perf_counter() - started < 8 * 0.5, "one behind the other it would have been ten"
     assert Counter(type(outcome) for outcome in outcomes) == {Unavailable: 20 * MAX_WAITERS}
     fresh = store.coalescer.find(["fresh"])
     await store.sent(len(store.batches) + 1)
@@ -447,7 +448,7 @@ async def test_closing_tells_all_who_wait_sent_or_not() -> None:
         sent = store.coalescer.find(["a"])
         await store.sent(1)
         unsent = [store.coalescer.find(["b"]) for _ in range(3)]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await store.coalescer.close()
             outcomes = await asyncio.gather(sent, *unsent, return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [Unavailable] * 4
@@ -462,7 +463,7 @@ async def test_closing_in_the_very_turn_of_a_question_tells_who_asked() -> None:
         waiting = store.coalescer.find(["a"])
         for _ in range(turns):
             await asyncio.sleep(0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await store.coalescer.close()
             with pytest.raises(Unavailable):
                 await waiting

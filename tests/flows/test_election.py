@@ -76,7 +76,7 @@ async def test_nobody_waits_for_who_runs(nodes: list[Node]) -> None:
     here, there = nodes
 
     async def act() -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert not await there.run(NAME, EVERY, act)
             assert await there.run("rotate_signing_keys", EVERY, nothing), "another job is free"
 

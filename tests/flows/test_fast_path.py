@@ -275,7 +275,7 @@ async def test_a_redis_that_falls_silent_holds_up_no_answer_for_long(
         monkeypatch.setattr(revocations, "READ_SECONDS", 0.05)
         monkeypatch.setattr(caches, "TIMEOUT_SECONDS", 0.1)
         line.hold()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert all(await asyncio.gather(*(there.is_active(owner, token) for _ in range(200))))
         await there.revoke(owner, token)
         line.resume()
@@ -300,7 +300,7 @@ async def test_a_caller_who_hangs_up_does_not_stop_what_was_committed_from_being
         call.cancel()
         with suppress(asyncio.CancelledError):
             await call
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await active_everywhere_or_not_yet(workers, owner, token):
                 await asyncio.sleep(0.01)
 

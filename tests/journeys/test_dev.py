@@ -125,7 +125,7 @@ def running() -> Iterator[Path]:
         assert time.monotonic() - started < 15
         assert "Traceback" not in (home / "said").read_text()
         # multiprocessing's own helper goes when it notices that its parent has.
-        wait_until(lambda: not any(is_alive(pid) for pid in family), 5)
+        wait_until(lambda: not any(is_alive(pid) for pid in family), 20)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None and "CI" not in os.environ, reason="curl is not installed")

@@ -107,7 +107,7 @@ def test_a_key_is_killed_on_two_nodes_under_load_and_the_tokens_of_others_never_
             assert is_active(there, auth, spared)
         assert all(said for token, said in traffic.told if kid_of(token) != victim), "a false inactive"
         assert {kid_of(token) for token, _ in traffic.told[-20:]} - {victim}, "tokens flow"
-        wait_until(lambda: not any(victim in published_by(each) for each in (here, there)), 5)
+        wait_until(lambda: not any(victim in published_by(each) for each in (here, there)), 20)
 
 
 def test_a_rotation_that_has_to_wait_says_until_when(database_url: str) -> None:

@@ -206,14 +206,14 @@ def test_an_outage_of_postgresql_never_looks_like_a_logout(tmp_path: Path) -> No
                     assert int(answer.headers["retry-after"]) >= 1
                     assert answer.json()["error"] == "temporarily_unavailable"
                 assert service.ask_management("/livez").status_code == 200
-                wait_until(lambda: service.ask_management("/readyz").status_code == 503, 5)
+                wait_until(lambda: service.ask_management("/readyz").status_code == 503, 20)
                 assert fetch.get(f"{service.base}/.well-known/jwks.json").status_code == 200
                 assert fetch.get(f"{service.base}/.well-known/oauth-authorization-server").status_code == 200
                 stores_of.start()
                 back = wait_until(lambda: service.introspect(auth, token).status_code == 200, 10)
                 assert back < 2
                 assert service.introspect(auth, token).json()["active"] is True
-                wait_until(lambda: service.ask_management("/readyz").status_code == 200, 5)
+                wait_until(lambda: service.ask_management("/readyz").status_code == 200, 20)
         finally:
             stores_of.stop()
 
@@ -275,7 +275,7 @@ def test_a_worker_that_dies_is_replaced_and_its_numbers_are_kept(service: Servic
     management, *_ = sorted(children_of(service.process.pid))
     victim = max(children_of(service.process.pid) - {management})
     os.kill(victim, signal.SIGKILL)
-    wait_until(lambda: not is_alive(victim), 5)
+    wait_until(lambda: not is_alive(victim), 20)
     assert count() >= before + 20
     wait_until(lambda: service.ask_management("/readyz").status_code == 200, 20)
     assert service.introspect(auth, token).json()["active"] is True

@@ -105,6 +105,6 @@ async def open_session(db: Queries, sid: str, user: User, client: Client, **chan
 async def until_somebody_waits(db: Queries, many: int = 1) -> None:
     """Until that many sessions of this database wait for a lock."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await db.fetchval(waiting) < many:
             await asyncio.sleep(0.005)

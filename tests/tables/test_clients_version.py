@@ -99,7 +99,7 @@ async def test_who_is_in_the_middle_of_a_change_holds_up_no_change_of_another_cl
     before = await version_of(db)
     async with db.transaction() as tx:
         await clients.update_disabled(tx, slow.client_id, NOW)
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(20):
             await clients.update_disabled(db, urgent.client_id, NOW)
         between = await version_of(db)
     assert len({before, between, await version_of(db)}) == 3

@@ -42,7 +42,7 @@ def counted(house: House, outcome: str, grant: str = "client_credentials") -> fl
 
 
 async def answered(request: Asked) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not request.told and not request.starts:
             await asyncio.sleep(0)
 
