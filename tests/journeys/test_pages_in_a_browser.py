@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
@@ -17,10 +16,10 @@ from starlette.types import ASGIApp
 from authsvc.web.pages.renderer import Pages, Wishes
 from authsvc.web.pages.views import ConsentPage, Form, FormPostPage
 from tests.browser import Browser, Tab, running_browser
+from tests.journeys.judging import ALL_RULES, COLOURS, find_faults
 from tests.pages.site import BRAND, build_site
 from tests.pages.states import STATES, TOKENS
 
-AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text()
 JUDGED = (
     "login-wrong", "login-confirm", "login-locked", "login-long", "consent-long", "consent-expired", "error-request",
     "logout-client", "logged-out-client", "account-new", "account-changed", "sessions", "connections-long",
@@ -78,36 +77,16 @@ def tab(browser: Browser) -> Iterator[Tab]:
         yield tab
 
 
-ALL_RULES = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']"
-FAULTS = """
-axe.run(document, {resultTypes: ["violations"], runOnly: %s}).then(found => found.violations.map(
-    each => each.id + ": " + each.nodes.map(node => node.target + " " + (node.any[0] || {}).message).join("; ")))
-"""
-SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-SMALL = """
-[...document.querySelectorAll("button, .button, summary, nav a, input:not([type=hidden]):not([hidden])")]
-  .filter(each => each.checkVisibility())
-  .map(each => [each.outerHTML, (each.type === "checkbox" ? each.closest("label") : each).getBoundingClientRect()])
-  .filter(([, box]) => box.height < 24 || box.width < 24).map(([text]) => text)
-"""
-
-
 @pytest.mark.parametrize("name", LOOKED_AT)
 def test_a_page_fits_and_nothing_in_it_is_refused(looking: Tab, site: str, name: str) -> None:
     """On a phone in the dark, then at a desk by day. German has the longer words."""
     looking.look(320, dark=True)
     looking.open(f"{site}/{name}?ui_locales=de")
     assert _complaints(looking, name) == []
-    if name in JUDGED:
-        looking.run(AXE)
-        assert looking.js(FAULTS % ALL_RULES) == []
-    assert looking.js(SIDEWAYS) == 0
-    assert looking.js(SMALL) == []
+    rules = ALL_RULES if name in JUDGED else ()
+    assert find_faults(looking, rules) == []
     looking.look(1280, dark=False)
-    if name in JUDGED:
-        assert looking.js(FAULTS % "['color-contrast']") == []
-    assert looking.js(SIDEWAYS) == 0
-    assert looking.js(SMALL) == []
+    assert find_faults(looking, COLOURS if rules else ()) == []
 
 
 def _complaints(tab: Tab, name: str) -> list[str]:
