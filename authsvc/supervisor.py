@@ -75,7 +75,7 @@ def serve(options: ServeOptions, settings: Settings) -> int:
         faults: list[str] = []
         for host, port in addresses:
             try:
-                listeners.append(stack.enter_context(_listen(host, port)))
+                listeners.append(stack.enter_context(listen(host, port)))
             except OSError as error:
                 faults.append(f"cannot listen on {host} port {port}: {error.strerror}")
         if faults:
@@ -85,8 +85,12 @@ def serve(options: ServeOptions, settings: Settings) -> int:
         return Supervisor(options, settings, *listeners).run()
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket: clients wait while the first worker starts. Of several addresses, IPv4 goes first."""
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket: clients wait while the first worker starts. Of several addresses, IPv4 goes first.
+
+    Raises:
+        OSError: it cannot be had.
+    """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, kind, protocol, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
     listener = socket.socket(family, kind, protocol)

@@ -48,10 +48,27 @@ def _metrics_directory() -> Iterator[str]:
 @port_option
 @management_port_option
 @workers_option
+@click.option(
+    "--demo-port",
+    type=click.IntRange(0, 65535),
+    default=8090,
+    show_default=True,
+    help="Of a website that logs its users in here. Another one if it is taken.",
+)
+@click.option("--no-demo", is_flag=True, help="Without that website.")
 @data_dir_option
 @click.option("--reset", is_flag=True, help="Forget everything first.")
-def dev(host: str, port: int, management_port: int, workers: int, data_dir: Path, reset: bool) -> None:
-    """Run the whole service here, with a real PostgreSQL and a real Valkey of its own."""
+def dev(
+    host: str,
+    port: int,
+    management_port: int,
+    workers: int,
+    demo_port: int,
+    no_demo: bool,
+    data_dir: Path,
+    reset: bool,
+) -> None:
+    """Run the whole service here, with a real PostgreSQL and a real Valkey of its own, and a website that uses it."""
     with told_errors(), _metrics_directory() as metrics_dir:
         from authsvc.dev import DevOptions, run
         from authsvc.supervisor import ServeOptions
@@ -66,7 +83,9 @@ def dev(host: str, port: int, management_port: int, workers: int, data_dir: Path
             metrics_dir=metrics_dir,
             ends_with_terminal=True,
         )
-        sys.exit(run(DevOptions(data_dir=data_dir, reset=reset, serving=serving), os.environ))
+        website_port = None if no_demo else demo_port
+        options = DevOptions(data_dir=data_dir, reset=reset, serving=serving, website_port=website_port)
+        sys.exit(run(options, os.environ))
 
 
 @click.command()

@@ -1,9 +1,11 @@
 """`authsvc dev`: what a new user does first."""
 
+import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser import Tab, running_browser
+from tests.journeys.judging import find_faults_at_both_widths
 from tests.journeys.service import (
     children_of,
     clean_environment,
@@ -42,6 +46,8 @@ def developing(home: Path, *options: str) -> Iterator["subprocess.Popen[bytes]"]
         "--port",
         str(free_port()),
         "--management-port",
+        str(free_port()),
+        "--demo-port",
         str(free_port()),
     ]
     with said.open("w") as output:
@@ -75,14 +81,22 @@ def test_the_data_stays_until_it_is_reset(home: Path) -> None:
         assert _press_ctrl_c(process) == 0
     with developing(home) as process:
         again = (home / "said").read_text()
+        names = [client["client_name"] for client in json.loads(_list_clients(home))]
+        assert sorted(names) == ["Built-in login client", "Demo website", "demo"], "each once"
         assert "secret" not in re.sub(r"and its secret", "", again)
         assert "taken" in _create_again(home).stderr
         assert _press_ctrl_c(process) == 0
-    with developing(home, "--reset") as process:
-        fresh = (home / "said").read_text()
-        assert _secret_in(fresh) != _secret_in(first)
-        assert _create_again(home).returncode == 0
-        assert _press_ctrl_c(process) == 0
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with developing(home, "--reset", "--demo-port", str(port)) as process:
+            fresh = (home / "said").read_text()
+            assert f"cannot have port {port}, and takes another" in fresh
+            assert _website_in(fresh) != f"http://127.0.0.1:{port}"
+            assert _secret_in(fresh) != _secret_in(first)
+            assert _create_again(home).returncode == 0
+            assert _press_ctrl_c(process) == 0
 
 
 def _create_again(home: Path) -> "subprocess.CompletedProcess[str]":
@@ -94,8 +108,20 @@ def _create_again(home: Path) -> "subprocess.CompletedProcess[str]":
     )  # fmt: skip
 
 
+def _list_clients(home: Path) -> str:
+    return run_cli(clean_environment(), "client", "list", "--json", cwd=home).stdout
+
+
 def _secret_in(said: str) -> str:
-    found = re.search(r"secret (as_\S+)", said)
+    return _find(r"secret (as_\S+)", said)
+
+
+def _website_in(said: str) -> str:
+    return _find(r"website +(http://\S+)", said)
+
+
+def _find(pattern: str, said: str) -> str:
+    found = re.search(pattern, said)
     assert found
     return found[1]
 
@@ -107,7 +133,8 @@ def test_a_killed_start_leaves_no_orphan_and_the_next_start_works(home: Path) ->
         process.kill()
         process.wait()
         wait_until(lambda: not any(is_alive(pid) for pid in family), 15)
-    with developing(home) as process:
+    with developing(home, "--no-demo") as process:
+        assert "website" not in (home / "said").read_text()
         assert _press_ctrl_c(process) == 0
 
 
@@ -139,6 +166,70 @@ def test_the_four_lines_print_token_active_nothing_inactive(running: Path) -> No
     assert '"active":true' in active
     assert nothing == ""
     assert inactive == '{"active":false}'
+
+
+def test_the_website_is_clicked_through(running: Path) -> None:
+    said = (running / "said").read_text()
+    website = _website_in(said)
+    with running_browser() as browser, browser.open_tab() as tab:
+
+        def look() -> None:
+            assert find_faults_at_both_widths(tab) == []
+            assert tab.complaints() == []
+
+        tab.open(website)
+        look()
+        _click(tab, "log-in")
+        tab.js("document.getElementById('username').focus()")
+        tab.type("demo@example.com")
+        tab.js("document.getElementById('password').focus()")
+        tab.type(_find(r"demo@example.com   password (\S+)", said))
+        _click(tab, "login-submit")
+        _click(tab, "consent-deny")
+        assert "You told authsvc not to" in tab.js("document.body.innerText")
+        tab.complaints()  # of the status
+        assert find_faults_at_both_widths(tab) == []
+        _click(tab, "log-in")  # where the password is no longer asked for
+        _click(tab, "consent-allow")
+        assert tab.js("location.href") == f"{website}/", "with nothing of the answer in it"
+        assert tab.js("document.getElementById('who').innerText") == "Demo User"
+        assert tab.js("JSON.parse(document.getElementById('id-token').innerText).iss") == _find(
+            r"authsvc +(http://\S+)", said
+        )
+        assert tab.js("JSON.parse(document.getElementById('userinfo').innerText).email") == "demo@example.com"
+        look()
+        for button, title in (
+            ("introspect", "The access token is alive"),
+            ("revoke", "The access token is dead"),
+            ("introspect", "The access token is dead"),
+            ("ask-userinfo", "UserInfo was refused"),
+            ("refresh", "The tokens are new"),
+            ("introspect", "The access token is alive"),
+            ("ask-userinfo", "UserInfo has answered"),
+        ):
+            _click(tab, button)
+            assert _notice(tab) == title, button
+        look()
+        assert tab.js("document.cookie") == ""
+        tab.js("history.back()")
+        tab.wait_for_load()
+        assert tab.js("document.getElementById('who').innerText") == "Demo User"
+
+        _click(tab, "log-out")
+        assert _notice(tab) == "You are logged out here"
+        look()
+        _click(tab, "log-in")
+        assert tab.js("document.getElementById('who').innerText") == "Demo User", "single sign-on"
+        assert tab.complaints() == []
+
+
+def _click(tab: Tab, button: str) -> None:
+    tab.js(f"document.getElementById('{button}').click()")
+    tab.wait_for_load()
+
+
+def _notice(tab: Tab) -> str:
+    return str(tab.js("document.querySelector('#notice h2').innerText"))
 
 
 def test_a_second_start_in_the_same_directory_is_refused(running: Path) -> None:
