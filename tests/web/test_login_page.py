@@ -1,5 +1,6 @@
 """/login: who may send its form, what comes of it, and that nothing ends in a fault (SES-*, CSR-*, LOG-*)."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx2
@@ -251,6 +252,15 @@ async def test_who_comes_back_to_the_form_goes_on(browser: Browser, client: Clie
     assert again.headers["location"].startswith("/consent?request=")
     wrong = await browser.send(page, FORM | {"password": "wrong"})
     assert wrong.headers["location"].startswith("/consent?request=")
+
+
+async def test_a_form_may_be_sent_twice_at_once(browser: Browser, client: Client, page: httpx2.Response) -> None:
+    """A double click, or an impatient second one: the browser goes by either answer, and both lead on."""
+    logins = await asyncio.gather(*(browser.send(page, FORM) for _ in range(2)))
+    consent = await browser.follow(logins[1])
+    answers = await asyncio.gather(*(browser.send(consent, {"answer": "allow"}) for _ in range(2)))
+    codes = {answer_of(each)["code"] for each in answers}
+    assert len(codes) == 2, "each good by itself: the client redeems the one that it is told"
 
 
 async def test_two_tabs_do_not_meet(browser: Browser, client: Client) -> None:
