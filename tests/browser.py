@@ -38,6 +38,7 @@ class Browser:
         self._buffer = b""
         self._last_id = 0
         self._events: list[dict[str, Any]] = []
+        self._sessions: dict[str, list[str]] = {}
 
     def call(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
         """What the browser answers."""
@@ -71,6 +72,12 @@ class Browser:
                 return parameters
             looked_at += 1
 
+    def forget(self, method: str, session: str) -> None:
+        """What has happened by that name so far: nobody waits for it any more."""
+        self._events = [
+            told for told in self._events if (told.get("method"), told.get("sessionId")) != (method, session)
+        ]
+
     def events(self, session: str) -> list[dict[str, Any]]:
         """What has happened in a tab and was not waited for."""
         found = [told for told in self._events if told.get("sessionId") == session]
@@ -92,21 +99,26 @@ class Browser:
     @contextmanager
     def open_tab(self) -> "Iterator[Tab]":
         context = self.call("Target.createBrowserContext")["browserContextId"]
-        target = self.call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
-        session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        tab = Tab(self, session)
         try:
-            yield tab
+            yield self.open_in(context)
         finally:
             self.call("Target.disposeBrowserContext", browserContextId=context)
-            self.events(session)
+            for session in self._sessions.pop(context, ()):
+                self.events(session)
+
+    def open_in(self, context: str) -> "Tab":
+        target = self.call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
+        session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._sessions.setdefault(context, []).append(session)
+        return Tab(self, context, session)
 
 
 class Tab:
     """A page, as a person meets it."""
 
-    def __init__(self, browser: Browser, session: str) -> None:
+    def __init__(self, browser: Browser, context: str, session: str) -> None:
         self._browser = browser
+        self._context = context
         self._session = session
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
@@ -114,8 +126,13 @@ class Tab:
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         return self._browser.call(method, self._session, **parameters)
 
+    def open_another(self) -> "Tab":
+        """A second tab of the same browser: with the same cookies. It is closed with the first."""
+        return self._browser.open_in(self._context)
+
     def open(self, address: str) -> None:
         """Go there, and wait until everything is loaded."""
+        self._browser.forget("Page.loadEventFired", self._session)
         answer = self.call("Page.navigate", url=address)
         assert "errorText" not in answer, f"{address}: {answer['errorText']}"
         self._browser.wait_for("Page.loadEventFired", self._session)
@@ -123,6 +140,19 @@ class Tab:
     def wait_for_load(self) -> None:
         """Until the page that is coming is there."""
         self._browser.wait_for("Page.loadEventFired", self._session)
+
+    def click(self, id: str) -> None:
+        """On what leads to another page; until that is there."""
+        self._browser.forget("Page.loadEventFired", self._session)
+        self.js(f"document.getElementById({json.dumps(id)}).click()")
+        self.wait_for_load()
+
+    def go_back(self) -> None:
+        """By the browser's own button. It may still have the page, and then loads nothing."""
+        self._browser.forget("Page.frameNavigated", self._session)
+        self.js("history.back()")
+        self._browser.wait_for("Page.frameNavigated", self._session)
+        self.until("document.readyState === 'complete'")
 
     def js(self, expression: str) -> Any:
         """The value of an expression, or of the promise that it is."""

@@ -179,18 +179,18 @@ def test_the_website_is_clicked_through(running: Path) -> None:
 
         tab.open(website)
         look()
-        _click(tab, "log-in")
+        tab.click("log-in")
         tab.js("document.getElementById('username').focus()")
         tab.type("demo@example.com")
         tab.js("document.getElementById('password').focus()")
         tab.type(_find(r"demo@example.com   password (\S+)", said))
-        _click(tab, "login-submit")
-        _click(tab, "consent-deny")
+        tab.click("login-submit")
+        tab.click("consent-deny")
         assert "You told authsvc not to" in tab.js("document.body.innerText")
         tab.complaints()  # of the status
         assert find_faults_at_both_widths(tab) == []
-        _click(tab, "log-in")  # where the password is no longer asked for
-        _click(tab, "consent-allow")
+        tab.click("log-in")  # where the password is no longer asked for
+        tab.click("consent-allow")
         assert tab.js("location.href") == f"{website}/", "with nothing of the answer in it"
         assert tab.js("document.getElementById('who').innerText") == "Demo User"
         assert tab.js("JSON.parse(document.getElementById('id-token').innerText).iss") == _find(
@@ -207,25 +207,19 @@ def test_the_website_is_clicked_through(running: Path) -> None:
             ("introspect", "The access token is alive"),
             ("ask-userinfo", "UserInfo has answered"),
         ):
-            _click(tab, button)
+            tab.click(button)
             assert _notice(tab) == title, button
         look()
         assert tab.js("document.cookie") == ""
-        tab.js("history.back()")
-        tab.wait_for_load()
+        tab.go_back()
         assert tab.js("document.getElementById('who').innerText") == "Demo User"
 
-        _click(tab, "log-out")
+        tab.click("log-out")
         assert _notice(tab) == "You are logged out here"
         look()
-        _click(tab, "log-in")
+        tab.click("log-in")
         assert tab.js("document.getElementById('who').innerText") == "Demo User", "single sign-on"
         assert tab.complaints() == []
-
-
-def _click(tab: Tab, button: str) -> None:
-    tab.js(f"document.getElementById('{button}').click()")
-    tab.wait_for_load()
 
 
 def _notice(tab: Tab) -> str:
