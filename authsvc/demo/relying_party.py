@@ -3,6 +3,7 @@
 To copy. In production the only things that change are the four values of `Registration`.
 """
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,12 +69,14 @@ class RelyingParty:
 
     def __init__(self, registration: Registration) -> None:
         self._registration = registration
+        # A TLS context takes longer to make than most questions take to be answered.
+        self._http: dict[str, Any] = {"verify": ssl.create_default_context(), "timeout": TIMEOUT_S}
         self._authsvc = OAuth().register(
             "authsvc",
             client_id=registration.client_id,
             client_secret=registration.client_secret,
             server_metadata_url=f"{registration.issuer.rstrip('/')}/.well-known/openid-configuration",
-            client_kwargs={"scope": SCOPE, "code_challenge_method": "S256", "timeout": TIMEOUT_S},
+            client_kwargs={"scope": SCOPE, "code_challenge_method": "S256", **self._http},
         )
 
     async def depart(self) -> tuple[str, Departure]:
@@ -156,7 +159,7 @@ class RelyingParty:
         """
         metadata = await self._metadata()
         bearer = {"Authorization": f"Bearer {tokens.access_token}"}
-        async with httpx2.AsyncClient(timeout=TIMEOUT_S) as http:
+        async with httpx2.AsyncClient(**self._http) as http:
             answer = await _ask(http.get(metadata["userinfo_endpoint"], headers=bearer))
         if answer.status_code == httpx2.codes.UNAUTHORIZED:
             raise TokenDead
@@ -181,7 +184,7 @@ class RelyingParty:
 
     def _as_client(self) -> AsyncOAuth2Client:
         ours = self._registration
-        return AsyncOAuth2Client(ours.client_id, ours.client_secret, timeout=TIMEOUT_S)
+        return AsyncOAuth2Client(ours.client_id, ours.client_secret, **self._http)
 
     async def _metadata(self) -> Claims:
         """What the service says of itself, asked once. It has to be the one that was meant."""
