@@ -109,7 +109,7 @@ async def test_a_refresh_token_comes_with_offline_access_alone(
 
 
 async def test_of_fifty_redemptions_at_once_one_wins_and_nothing_of_it_lives(workers: list[Worker]) -> None:
-    """COD-03, COD-04: forty-nine of them are copies."""
+    """COD-03, COD-04, ATK-77: forty-nine of them are copies."""
     worker = workers[0]
     await worker.register()
     who, observer = await a_client(worker), await worker.client()
@@ -168,7 +168,7 @@ async def test_a_copy_is_one_when_its_time_is_over_too(worker: Worker, opened: O
 )
 async def test_what_does_not_match_ends_nothing(
     worker: Worker, opened: OpenedSession, changes: dict[str, Any]
-) -> None:  # COD-01, COD-02, COD-04
+) -> None:  # COD-01, COD-02, COD-04, ATK-73, ATK-77
     who, other, observer = await a_client(worker), await a_client(worker), await worker.client()
     code = await issue(worker, who, opened)
     await refused(worker, who, code, **changes)

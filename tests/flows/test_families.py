@@ -39,7 +39,7 @@ async def test_a_refresh_gives_a_new_pair_and_the_old_token_is_spent(house: Hous
     assert (await _refresh(house, third["refresh_token"])).status_code == 200
 
 
-async def test_a_lost_answer_is_given_again_while_the_child_is_unused(house: House) -> None:
+async def test_a_lost_answer_is_given_again_while_the_child_is_unused(house: House) -> None:  # ATK-72
     await house.user()
     first = await _log_in(house)
     child = (await _refresh(house, first["refresh_token"])).json()["refresh_token"]
@@ -88,7 +88,7 @@ async def test_fifty_at_once_on_two_nodes_get_one_and_the_same_child(house: Hous
     assert (await _refresh(house, answers[0].json()["refresh_token"])).status_code == 200
 
 
-async def test_another_client_can_neither_use_nor_hurt_a_token(house: House) -> None:
+async def test_another_client_can_neither_use_nor_hurt_a_token(house: House) -> None:  # ATK-73
     await house.user()
     first = await _log_in(house)
     other = await house.client(public=True, first_party=True)
@@ -96,7 +96,7 @@ async def test_another_client_can_neither_use_nor_hurt_a_token(house: House) -> 
     assert (await _refresh(house, first["refresh_token"])).status_code == 200
 
 
-async def test_scope_narrows_for_one_answer_and_never_widens(house: House) -> None:
+async def test_scope_narrows_for_one_answer_and_never_widens(house: House) -> None:  # ATK-74
     await house.user()
     ui = await house.client(public=True, first_party=True, scope="a b c")
     first = await _log_in(house, client_id=ui.client_id, scope="a b")
@@ -108,7 +108,7 @@ async def test_scope_narrows_for_one_answer_and_never_widens(house: House) -> No
     assert (await _refresh(house, narrow["refresh_token"], ui.client_id)).json()["scope"] == "a b"
 
 
-async def test_a_resource_outside_the_grant_is_refused_and_consumes_nothing(house: House) -> None:
+async def test_a_resource_outside_the_grant_is_refused_and_consumes_nothing(house: House) -> None:  # ATK-74
     await house.user()
     first = await _log_in(house)
     answer = await _refresh(house, first["refresh_token"], resource="https://elsewhere.example/")
@@ -151,7 +151,7 @@ async def test_no_token_outlives_its_session(database_url: str) -> None:
         assert not await _is_live(house, first["access_token"])
 
 
-async def test_a_rotated_token_stays_spent_over_a_restart_and_a_clock_set_back(house: House) -> None:
+async def test_a_rotated_token_stays_spent_over_a_restart_and_a_clock_set_back(house: House) -> None:  # ATK-75
     await house.user()
     first = await _log_in(house)
     second = (await _refresh(house, first["refresh_token"])).json()

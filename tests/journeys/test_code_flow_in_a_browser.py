@@ -2,6 +2,7 @@
 people go back to the client (AUZ-16, SES-02, CSR-01). And what people do: press twice, go back, open a second tab, say
 no. Whatever they meet is in plain words, and there is a way on."""
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,7 +37,10 @@ class Callback(BaseHTTPRequestHandler):
 
     def _note(self, text: str) -> None:
         if self.path.startswith("/cb"):
-            self.told.append({"method": [self.command]} | parse_qs(text))
+            told = {"method": [self.command]} | parse_qs(text)
+            if "referer" in self.headers:
+                told["referer"] = [self.headers["referer"]]
+            self.told.append(told)
         self.send_response(200)
         self.send_header("content-type", "text/html")
         self.end_headers()
@@ -152,7 +156,7 @@ def test_a_person_logs_in_consents_and_comes_back(stage: Stage, tab: Tab) -> Non
     tab.click("consent-allow")
     assert is_back(tab)
     answer = stage.last()
-    assert answer.keys() == {"method", "code", "state", "iss"}
+    assert answer.keys() == {"method", "code", "state", "iss"}, "and no address of ours"
     assert (answer["method"], answer["state"], answer["iss"]) == ("GET", "a b", stage.service.base)
     assert tab.complaints() == []
 
@@ -161,7 +165,8 @@ def test_a_person_logs_in_consents_and_comes_back(stage: Stage, tab: Tab) -> Non
     tab.js("document.getElementById('consent-allow').click()")
     wait_until_back(tab)
     answer = stage.last()
-    assert (answer["method"], "code" in answer) == ("POST", True)
+    assert answer.keys() == {"method", "code", "state", "iss"}
+    assert answer["method"] == "POST"
     assert tab.complaints() == []
 
     # What a script of a page reads of the cookies is nothing.
@@ -275,6 +280,19 @@ def test_who_has_logged_in_in_one_tab_has_done_so_in_the_other(stage: Stage, tab
     assert has(other, "consent-allow")
     other.click("consent-allow")
     assert (stage.last()["state"], "code" in stage.last()) == ("there", True)
+
+
+def test_no_page_stands_in_a_frame(stage: Stage, tab: Tab) -> None:  # AUZ-08, ATK-69
+    """Where somebody else's page lies above it, and has people press buttons that they do not see."""
+    tab.open(stage.callback)
+    for address in (stage.asking(stage.app), f"{stage.service.base}/login"):
+        tab.js(f"""new Promise(told => {{
+            const frame = document.createElement("iframe");
+            frame.onload = told;
+            frame.src = {json.dumps(address)};
+            document.body.append(frame);
+        }})""")
+        assert any("frame-ancestors" in each for each in tab.complaints())
 
 
 def test_a_client_that_asks_silently_shows_nobody_a_page(stage: Stage, tab: Tab) -> None:  # OID-03

@@ -1,4 +1,4 @@
-"""PKCE: what challenge is taken, and which verifier answers it (PKC-02 to PKC-07)."""
+"""PKCE: what challenge is taken, and which verifier answers it (PKC-02 to PKC-07, ATK-78)."""
 
 from base64 import urlsafe_b64encode
 from hashlib import sha256

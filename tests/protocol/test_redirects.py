@@ -1,4 +1,4 @@
-"""Redirect URIs: what may be registered, and which of those is asked for (RED-01 to RED-06)."""
+"""Redirect URIs: what may be registered, and which of those is asked for (RED-01 to RED-06, ATK-79)."""
 
 import re
 from urllib.parse import urlsplit

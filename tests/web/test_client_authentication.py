@@ -94,7 +94,7 @@ REFUSED: dict[str, Callable[[str, str], Request]] = {
     "an empty header": lambda i, s: (header(""), {}),
     "another scheme": lambda i, s: (header(f'Digest username="{i}"'), {}),
     "a Bearer": lambda i, s: (header(f"Bearer {s}"), {}),
-    "an assertion: not built": lambda i, s: ([], ASSERTION),
+    "an assertion: not built, ATK-80": lambda i, s: ([], ASSERTION),
     "an assertion and a client_id": lambda i, s: ([], ASSERTION | {"client_id": i}),
     "a public client with a secret": lambda i, s: ([], post("first-party", s)),
     "a public client with an empty secret in the header": lambda i, s: (basic("first-party:"), {}),

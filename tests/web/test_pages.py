@@ -71,7 +71,7 @@ def test_a_page_says_what_it_is(name: str, language: str) -> None:
 
 
 @EVERY_STATE
-def test_a_page_is_guarded(name: str) -> None:  # HDR-02, HDR-03, HDR-04, AUZ-08
+def test_a_page_is_guarded(name: str) -> None:  # HDR-02, HDR-03, HDR-04, AUZ-08, ATK-69
     state = STATES[name]
     headers = headers_of(draw(state.page, "de", state.status))
     policy = policy_of(state.page)

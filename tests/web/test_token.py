@@ -259,7 +259,7 @@ async def test_two_resources_are_no_repeated_parameter_but_one_too_many(shared: 
     ids=lambda text: repr(text[:45]),
 )
 async def test_a_grant_type_is_refused(shared: House, client: Client, grant_type: str, code: str) -> None:
-    # TOK-02, AUZ-07, ATK-83
+    # TOK-02, AUZ-07, ATK-82, ATK-83
     check_oauth_error(await ask(shared, client, {"grant_type": grant_type}), 400, code)
     with_password = {"grant_type": grant_type, "username": "a", "password": "b"}
     check_oauth_error(await ask(shared, client, with_password), 400, code)
