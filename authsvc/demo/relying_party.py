@@ -119,7 +119,10 @@ class RelyingParty:
                 grant_type="refresh_token", refresh_token=tokens.refresh_token
             )
             renewed = await self._read(told, metadata, before=tokens)
-        except (OAuthError, LoginRefused) as error:
+        except OAuthError as error:
+            # Anything else (too many requests, say) is a matter of today, and no reason to log anybody out.
+            raise (TokenDead if error.error == "invalid_grant" else ServiceAway) from error
+        except LoginRefused as error:
             raise TokenDead from error
         except httpx2.HTTPError as error:
             raise ServiceAway from error
@@ -138,18 +141,17 @@ class RelyingParty:
         }
         try:
             claims = await self._authsvc.parse_id_token(told, nonce, claims_options=wanted, leeway=LEEWAY_S)
-        except (JoseError, ValueError) as error:
-            raise LoginRefused("bad_id_token", str(error)) from error
-        if claims is None:
-            raise LoginRefused("bad_id_token", "there is none")
-        kept = None if before is None else before.refresh_token
-        return Tokens(
-            access_token=told["access_token"],
-            refresh_token=told.get("refresh_token", kept),
-            id_token=dict(claims),
-            scope=told.get("scope", SCOPE),
-            expires_in=int(told["expires_in"]),
-        )
+            if claims is None:
+                raise ValueError("there is no ID token")
+            return Tokens(
+                access_token=told["access_token"],
+                refresh_token=told.get("refresh_token", None if before is None else before.refresh_token),
+                id_token=dict(claims),
+                scope=told.get("scope", SCOPE),
+                expires_in=int(told["expires_in"]),
+            )
+        except (JoseError, ValueError, KeyError) as error:
+            raise LoginRefused("bad_tokens", str(error)) from error
 
     async def find_user(self, tokens: Tokens) -> Claims:
         """What the service tells about the user (UserInfo).
@@ -169,7 +171,7 @@ class RelyingParty:
         return told
 
     async def introspect(self, token: str) -> Claims:
-        """Whether a token is alive, and what it is good for. Right from the moment that a revocation returns."""
+        """Whether a token is alive (`active`), and what it is good for; right from the moment a revocation returns."""
         metadata = await self._metadata()
         async with self._as_client() as client:
             return _read_json(await _ask(client.introspect_token(metadata["introspection_endpoint"], token=token)))
@@ -208,7 +210,9 @@ async def _ask(asking: Any) -> httpx2.Response:
 def _read_json(answer: httpx2.Response) -> dict[str, Any]:
     try:
         answer.raise_for_status()
-        told: dict[str, Any] = answer.json()
+        told = answer.json()
+        if not isinstance(told, dict):
+            raise ValueError("not an object")
     except (httpx2.HTTPError, ValueError) as error:
         raise ServiceAway from error
     return told

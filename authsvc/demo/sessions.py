@@ -34,6 +34,11 @@ class Visitor:
     tokens: Tokens
     user: Claims
 
+    @property
+    def name(self) -> str:
+        """By the best that the service tells; all but `sub` may be missing."""
+        return str(self.user.get("name") or self.user.get("email") or self.user["sub"])
+
 
 @dataclass(slots=True)
 class Session:

@@ -139,7 +139,7 @@ class Site:
 
     async def introspect(self, _: Session, visitor: Visitor) -> Notice:
         told = await self._service.introspect(visitor.tokens.access_token)
-        if told["active"]:
+        if told.get("active") is True:
             return Notice("The access token is alive", "This is what introspection tells about it.", told)
         return Notice("The access token is dead", "Introspection never says why.", told, is_bad=True)
 
@@ -157,7 +157,7 @@ class Site:
         await self._service.revoke(visitor.tokens.access_token)
         told = await self._service.introspect(visitor.tokens.access_token)
         text = "It was revoked, and this is what introspection told right after: dead, on every worker."
-        return Notice("The access token is dead", text, told, is_bad=told["active"])
+        return Notice("The access token is dead", text, told, is_bad=told.get("active") is not False)
 
     # --- Forms and pages
 

@@ -25,7 +25,7 @@ ACCESS, REFRESH, SECRET = "the-access-token", "the-refresh-token", "the-client-s
 
 
 class Liar:
-    """`claims`, `user`, `metadata` and `refreshed` change what is told; None leaves a member out."""
+    """`claims`, `user`, `metadata`, `refreshed` and `token_answer` change what is told; None leaves a member out."""
 
     base = ""
 
@@ -39,8 +39,9 @@ class Liar:
         self.user: dict[str, Any] = {}
         self.metadata: dict[str, Any] = {}
         self.refreshed: dict[str, Any] = {}
+        self.token_answer: dict[str, Any] = {}
         self.key = KEY
-        self.is_away = False
+        self.is_away = self.is_busy = False
         self.asked: list[dict[str, str]] = []
         """The forms that came to the token endpoint and to revocation."""
         self.revoked: set[str] = set()
@@ -83,6 +84,8 @@ class Liar:
         self.asked.append(form)
         if self.is_away:
             return Response(status_code=503)
+        if self.is_busy:
+            return _json({"error": "slow_down"}, 429)
         now = int(time.time())
         claims = {"iss": self.base, "sub": "usr_ada", "aud": "website", "iat": now, "exp": now + 60}
         if form["grant_type"] == "refresh_token":
@@ -97,7 +100,7 @@ class Liar:
         told = {"access_token": ACCESS, "token_type": "Bearer", "expires_in": 600}
         told["id_token"] = jwt.encode({"alg": "ES256", "kid": "ours"}, left, self.key)
         told["refresh_token"] = f"{REFRESH}-{len(self.asked)}"
-        return _json(told)
+        return _json(told | self.token_answer)
 
     async def _userinfo(self, _: Request) -> Response:
         if ACCESS in self.revoked:

@@ -80,13 +80,20 @@ async def test_an_id_token_that_is_not_ours_logs_nobody_in(visit: Visit, lie: st
     visit.liar.claims = LIES[lie]
     answer = await visit.log_in()
     assert answer.status_code == 400
-    assert "bad_id_token" in answer.text
+    assert "bad_tokens" in answer.text
+    assert "Welcome, stranger" in await visit.page()
+
+
+async def test_an_answer_without_tokens_logs_nobody_in(visit: Visit) -> None:
+    for member in ("id_token", "access_token", "expires_in"):
+        visit.liar.token_answer = {member: None}
+        assert (await visit.log_in()).status_code == 400
     assert "Welcome, stranger" in await visit.page()
 
 
 async def test_a_signature_by_another_key_logs_nobody_in(visit: Visit) -> None:
     visit.liar.key = FOREIGN_KEY
-    assert "bad_id_token" in (await visit.log_in()).text
+    assert "bad_tokens" in (await visit.log_in()).text
 
 
 async def test_the_answer_of_another_service_is_not_redeemed(visit: Visit) -> None:
@@ -192,9 +199,10 @@ async def test_who_logs_out_is_forgotten_and_their_tokens_are_revoked(visit: Vis
     assert "Welcome, stranger" in await visit.page()
 
 
-async def test_a_service_that_is_away_logs_nobody_out(visit: Visit) -> None:
+@pytest.mark.parametrize("how", ["is_away", "is_busy"])
+async def test_a_service_that_is_away_logs_nobody_out(visit: Visit, how: str) -> None:
     await visit.log_in()
-    visit.liar.is_away = True
+    setattr(visit.liar, how, True)
     await press(visit, "refresh")
     assert await notice(visit) == "authsvc does not answer"
     assert "Hello, " in await visit.page()
@@ -209,6 +217,16 @@ async def test_no_token_leaves_the_server(visit: Visit) -> None:
     for answer in visit.seen:
         told = answer.text + str(answer.headers.raw)
         assert not any(secret in told for secret in (ACCESS, REFRESH, SECRET, "the-code"))
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [({}, "Ada"), ({"name": None, "email": "ada@b.example"}, "ada@b.example"), ({"name": None}, "usr_ada")],
+)
+async def test_a_user_is_called_by_what_is_told(visit: Visit, told: dict[str, Any], name: str) -> None:
+    visit.liar.user = told
+    await visit.log_in()
+    assert find(await visit.page(), "span", id="who")[0].text == name
 
 
 async def test_names_are_text(visit: Visit) -> None:
