@@ -30,6 +30,13 @@ _KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32}
 _SHIFT = 8
 
 
+class PageGone(Exception):
+    """Another page has come while this one was asked something."""
+
+
+_GONE = ("Inspected target navigated or closed", "Execution context was destroyed", "Cannot find context")
+
+
 class Browser:
     """One process. `open_tab` gives a page with cookies and a cache of its own."""
 
@@ -53,6 +60,8 @@ class Browser:
         while True:
             told = self._read(deadline)
             if told.get("id") == self._last_id:
+                if str(told.get("error", {}).get("message", "")).startswith(_GONE):
+                    raise PageGone
                 assert "error" not in told, f"{method}: {told['error']}"
                 found: dict[str, Any] = told["result"]
                 return found
@@ -144,13 +153,18 @@ class Tab:
     def click(self, id: str) -> None:
         """On what leads to another page; until that is there."""
         self._browser.forget("Page.loadEventFired", self._session)
-        self.js(f"document.getElementById({json.dumps(id)}).click()")
+        self.leave(f"document.getElementById({json.dumps(id)}).click()")
         self.wait_for_load()
+
+    def leave(self, expression: str) -> None:
+        """Do what leads to another page, which may be there before it is answered."""
+        with suppress(PageGone):
+            self.js(expression)
 
     def go_back(self) -> None:
         """By the browser's own button. It may still have the page, and then loads nothing."""
         self._browser.forget("Page.frameNavigated", self._session)
-        self.js("history.back()")
+        self.leave("history.back()")
         self._browser.wait_for("Page.frameNavigated", self._session)
         self.until("document.readyState === 'complete'")
 
@@ -163,9 +177,15 @@ class Tab:
     def until(self, expression: str) -> None:
         """Wait for that to be true: what a browser does with a page, it does in its own time."""
         deadline = time.monotonic() + SECONDS
-        while not self.js(expression):
+        while not self._is_so(expression):
             assert time.monotonic() < deadline, f"never true: {expression}"
             time.sleep(0.005)
+
+    def _is_so(self, expression: str) -> bool:
+        try:
+            return bool(self.js(expression))
+        except PageGone:
+            return False
 
     def run(self, script: str) -> None:
         """A whole script, as if the page had it."""

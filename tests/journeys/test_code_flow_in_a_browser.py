@@ -162,7 +162,7 @@ def test_a_person_logs_in_consents_and_comes_back(stage: Stage, tab: Tab) -> Non
 
     # Who is logged in is asked once more, as this may be any app; the answer is posted by a form that sends itself.
     tab.open(stage.asking(stage.app, response_mode="form_post"))
-    tab.js("document.getElementById('consent-allow').click()")
+    tab.leave("document.getElementById('consent-allow').click()")
     wait_until_back(tab)
     answer = stage.last()
     assert answer.keys() == {"method", "code", "state", "iss"}
@@ -180,7 +180,7 @@ def test_a_no_is_told_to_the_client_and_asked_again_another_time(stage: Stage, t
         tab.open(stage.asking(stage.app, response_mode=mode))
         if button == "consent-deny":
             fill_in(tab)
-        tab.js(f"document.getElementById('{button}').click()")
+        tab.leave(f"document.getElementById('{button}').click()")
         wait_until_back(tab)
         answer = stage.last()
         assert (answer["error"], answer["state"], answer["iss"]) == ("access_denied", "a b", stage.service.base)
@@ -197,7 +197,7 @@ def test_a_button_may_be_pressed_twice(stage: Stage, tab: Tab) -> None:
     tab.js(f"document.getElementById('password').value = '{PASSWORD}'")
     for button, then in (("login-submit", "consent-allow"), ("consent-allow", None)):
         for _ in range(2):
-            tab.js(f"document.getElementById('{button}')?.click()")
+            tab.leave(f"document.getElementById('{button}')?.click()")
         tab.until(f"document.getElementById('{then}') !== null" if then else "document.title === 'back'")
     assert "code" in stage.last()
 
