@@ -1,0 +1,74 @@
+// oauth4webapi, request by request: what each answer has to be, and access tokens by RFC 9068.
+import './platform.mjs'
+import * as oauth from 'oauth4webapi'
+import { fails, run, send } from './talk.mjs'
+
+const PROOFS = {
+  client_secret_basic: oauth.ClientSecretBasic,
+  client_secret_post: oauth.ClientSecretPost,
+  none: oauth.None,
+}
+
+await run(async ({ issuer, redirect_uri, client_id, client_secret, algorithm, method, mode, audience }) => {
+  const url = new URL(issuer)
+  for (const kind of ['oauth2', 'oidc']) {
+    await oauth.processDiscoveryResponse(url, await oauth.discoveryRequest(url, { algorithm: kind }))
+  }
+  const as = await oauth.processDiscoveryResponse(url, await oauth.discoveryRequest(url))
+  const client = { client_id, id_token_signed_response_alg: algorithm }
+  const proof = PROOFS[method](client_secret)
+
+  const verifier = oauth.generateRandomCodeVerifier()
+  const state = oauth.generateRandomState()
+  const nonce = oauth.generateRandomNonce()
+  const asked = {
+    client_id,
+    redirect_uri,
+    response_type: 'code',
+    response_mode: mode,
+    scope: 'openid email offline_access read',
+    code_challenge: await oauth.calculatePKCECodeChallenge(verifier),
+    code_challenge_method: 'S256',
+    state,
+    nonce,
+    max_age: '3600',
+    resource: audience,
+  }
+  const there = new URL(as.authorization_endpoint)
+  there.search = new URLSearchParams(asked)
+  const came = await send(there)
+  const answer = new URLSearchParams(came.method === 'POST' ? await came.text() : new URL(came.url).searchParams)
+  const parameters = oauth.validateAuthResponse(as, client, answer, state)
+
+  const redeem = () => oauth.authorizationCodeGrantRequest(as, client, proof, parameters, redirect_uri, verifier)
+  const checks = { expectedNonce: nonce, maxAge: 3600, requireIdToken: true }
+  const response = await redeem()
+  const tokens = await oauth.processAuthorizationCodeResponse(as, client, response, checks)
+  await oauth.validateApplicationLevelSignature(as, response)
+  const { sub, email } = oauth.getValidatedIdTokenClaims(tokens)
+
+  const told = await oauth.processUserInfoResponse(
+    as, client, sub, await oauth.userInfoRequest(as, client, tokens.access_token),
+  )
+
+  const again = await oauth.refreshTokenGrantRequest(as, client, proof, tokens.refresh_token, {
+    additionalParameters: { resource: audience },
+  })
+  const refreshed = await oauth.processRefreshTokenResponse(as, client, again)
+  const narrowed = new Request('https://api.example/', {
+    headers: { authorization: `Bearer ${refreshed.access_token}` },
+  })
+  const claims = await oauth.validateJwtAccessToken(as, narrowed, audience)
+  if (claims.sub !== sub || claims.aud !== audience) throw new Error('a token for somebody else')
+
+  const revoked = await oauth.revocationRequest(as, client, proof, tokens.refresh_token)
+  await oauth.processRevocationResponse(revoked)
+  if (method !== 'none') {
+    const looked = await oauth.introspectionRequest(as, client, proof, refreshed.access_token)
+    const { active } = await oauth.processIntrospectionResponse(as, client, looked)
+    if (active) throw new Error('a revoked family lives')
+  }
+  const copied = oauth.processAuthorizationCodeResponse(as, client, await redeem(), checks)
+  await fails(copied, 'ResponseBodyError', 'invalid_grant')
+  return { sub, told, leaked: email ?? null }
+})

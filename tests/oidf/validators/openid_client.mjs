@@ -1,0 +1,58 @@
+// openid-client, as a website uses it: all that it checks of a provider is checked.
+import './platform.mjs'
+import * as client from 'openid-client'
+import { fails, run, send } from './talk.mjs'
+
+const PROOFS = {
+  client_secret_basic: client.ClientSecretBasic,
+  client_secret_post: client.ClientSecretPost,
+  none: client.None,
+}
+
+await run(async ({ issuer, redirect_uri, client_id, client_secret, algorithm, method, mode }) => {
+  const settings = { client_secret, id_token_signed_response_alg: algorithm }
+  const config = await client.discovery(new URL(issuer), client_id, settings, PROOFS[method](client_secret))
+  client.enableNonRepudiationChecks(config)
+  const isConfidential = method !== 'none'
+
+  async function authorize(more) {
+    const pkceCodeVerifier = client.randomPKCECodeVerifier()
+    const checks = { pkceCodeVerifier, expectedState: client.randomState(), expectedNonce: client.randomNonce() }
+    const url = client.buildAuthorizationUrl(config, {
+      redirect_uri,
+      state: checks.expectedState,
+      nonce: checks.expectedNonce,
+      code_challenge: await client.calculatePKCECodeChallenge(pkceCodeVerifier),
+      code_challenge_method: 'S256',
+      ...(mode === 'query' ? {} : { response_mode: mode }),
+      ...more,
+    })
+    return [await send(url), { ...checks, maxAge: Number(more.max_age), idTokenExpected: true }]
+  }
+
+  const [came, checks] = await authorize({ scope: 'openid email offline_access', prompt: 'consent', max_age: '3600' })
+  const again = came.clone()
+  const tokens = await client.authorizationCodeGrant(config, came, checks)
+  const { sub, email } = tokens.claims()
+  const told = await client.fetchUserInfo(config, tokens.access_token, sub)
+  const refreshed = await client.refreshTokenGrant(config, tokens.refresh_token)
+  await client.fetchUserInfo(config, refreshed.access_token, refreshed.claims().sub)
+
+  if (isConfidential) {
+    const { active } = await client.tokenIntrospection(config, refreshed.access_token)
+    await client.tokenRevocation(config, refreshed.access_token)
+    const after = await client.tokenIntrospection(config, refreshed.access_token)
+    if (!active || after.active) throw new Error('it lives when it is dead')
+    const own = await client.clientCredentialsGrant(config, { scope: 'read' })
+    if (own.scope !== 'read') throw new Error('another scope')
+  } else {
+    await client.tokenRevocation(config, refreshed.access_token)
+  }
+  await fails(client.authorizationCodeGrant(config, again, checks), 'ResponseBodyError', 'invalid_grant')
+  await fails(client.refreshTokenGrant(config, refreshed.refresh_token), 'ResponseBodyError', 'invalid_grant')
+
+  const [refused, theirs] = await authorize({ scope: 'openid admin', max_age: '3600' })
+  const error = 'AuthorizationResponseError'
+  await fails(client.authorizationCodeGrant(config, refused, theirs), error, 'invalid_scope')
+  return { sub, told, leaked: email ?? null }
+})
