@@ -44,7 +44,7 @@ def create_app(settings: Settings | None = None, outside: Outside = REAL, *, wit
                 "at_once": build_takers(issuer.path, flows, observer),
                 "flows": flows,
                 "documents": {
-                    "metadata": msgspec.json.encode(build_metadata(settings.issuer)),
+                    "metadata": msgspec.json.encode(build_metadata(settings.issuer, pages.languages)),
                     "openapi": msgspec.json.encode(build_openapi(settings.issuer)),
                 },
                 "pages": pages,

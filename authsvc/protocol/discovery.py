@@ -1,5 +1,7 @@
 """RFC 8414 and OpenID Connect Discovery §3: the metadata, built from the same sets the endpoints enforce (MET-11)."""
 
+from collections.abc import Sequence
+
 from authsvc.models import AuthMethod, JsonObject
 from authsvc.protocol import id_token
 from authsvc.protocol.authorization import DISPLAYS, RESPONSE_TYPES, Prompt
@@ -14,10 +16,12 @@ CONFIDENTIAL_METHODS = (AuthMethod.BASIC, AuthMethod.POST)
 """What authenticates a client that has a secret."""
 
 
-def build_metadata(issuer: str) -> JsonObject:
+def build_metadata(issuer: str, languages: Sequence[str]) -> JsonObject:
     """Only what is built and enforced, and nothing empty (RFC 8414 §3.2). One document for OAuth and OpenID Connect, so
-    that they cannot say different things (MET-08)."""
+    that they cannot say different things (MET-08). `languages` are those of the pages."""
     confidential = [str(method) for method in CONFIDENTIAL_METHODS]
+    # A public client redeems and refreshes, and takes back what it has; it introspects nothing.
+    all_methods = [*confidential, str(AuthMethod.NONE)]
     return {
         "issuer": issuer,
         "authorization_endpoint": f"{issuer}/oauth2/authorize",
@@ -31,10 +35,11 @@ def build_metadata(issuer: str) -> JsonObject:
         "code_challenge_methods_supported": list(METHODS),
         "prompt_values_supported": [str(prompt) for prompt in Prompt],
         "display_values_supported": list(DISPLAYS),
+        "ui_locales_supported": list(languages),
         "grant_types_supported": [str(grant) for grant in EXCHANGED],
-        "token_endpoint_auth_methods_supported": confidential,
+        "token_endpoint_auth_methods_supported": all_methods,
         "introspection_endpoint_auth_methods_supported": confidential,
-        "revocation_endpoint_auth_methods_supported": [*confidential, str(AuthMethod.NONE)],
+        "revocation_endpoint_auth_methods_supported": all_methods,
         "userinfo_endpoint": f"{issuer}/oauth2/userinfo",
         "userinfo_signing_alg_values_supported": list(ALGORITHMS),
         "id_token_signing_alg_values_supported": list(ALGORITHMS),

@@ -65,7 +65,7 @@ class Pages:
         self._brand = brand
         self._base_path = base_path
         self._catalogue = build_catalogue(own_texts(), folder.texts)
-        self._languages = tuple(self._catalogue)
+        self.languages = tuple(self._catalogue)
         self._operators = _operators_templates(folder.templates) if folder.templates else None
         style = palette(brand.colour) + _own_file("pages.css") + folder.style
         self.style = self._asset("pages.css", style.encode(), "text/css; charset=utf-8")
@@ -74,7 +74,7 @@ class Pages:
 
     def draw(self, page: Page, wishes: Wishes, status: int = 200, headers: Headers | None = None) -> Answer:
         """The whole answer."""
-        language = choose_language(wishes.ui_locales, wishes.accept_language, self._languages)
+        language = choose_language(wishes.ui_locales, wishes.accept_language, self.languages)
         body = self._render(page, self._catalogue[language])
         told = [(b"content-security-policy", _policy_of(page)), (b"content-language", language.encode("ascii"))]
         if isinstance(page, LoggedOutPage):
