@@ -175,7 +175,7 @@ async def open_flows(
         families = Families(
             db, revocations, secret, clock, entropy, metrics,
             idle_seconds=settings.refresh_idle_seconds, absolute_seconds=settings.refresh_absolute_seconds,
-            userinfo_audience=settings.userinfo_audience,
+            userinfo_audience=settings.userinfo_audience, api_audience=settings.api_audience,
         )  # fmt: skip
         client_credentials = ClientCredentialsGrant(copies, revocations, default_audience=default_audience)
         grants: dict[GrantType, Grant] = {

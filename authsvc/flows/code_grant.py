@@ -40,39 +40,41 @@ class CodeGrant:
             await authorization_codes.find_code(self._db, digest),
             client_id=client.client.client_id,
             redirect_uri=request.redirect_uri,
+            registered=client.client.redirect_uris,
             code_verifier=request.code_verifier,
         )
-        audience = self._audience(code, client.client, request.resources)
-        grant = None if code.consumed_at is not None else await self._redeem(code, client.client, audience)
+        # Never more than the client has today.
+        scope = tuple(each for each in code.scope if each in client.client.scope)
+        asked = self._asked(code, client.client, request.resources)
+        audience = self._families.narrow(request.resources, self._families.audience_of(scope, asked))
+        grant = None if code.consumed_at is not None else await self._redeem(code, scope, asked)
         if grant is None:
             await self._refuse(digest)
         return authorization_of(
             grant,
             scope=grant.scope,
-            audience=request.resources or grant.audience,
+            audience=audience,
             refresh_token=await self._families.refresh_token_of(grant) if OFFLINE_ACCESS in grant.scope else None,
             nonce=code.nonce,
         )
 
-    def _audience(self, code: AuthorizationCode, client: Client, named: tuple[str, ...]) -> tuple[str, ...]:
+    def _asked(self, code: AuthorizationCode, client: Client, named: tuple[str, ...]) -> tuple[str, ...]:
         """What the grant is for: the resources that were asked for, or else the one that is named now (RSC-02)."""
         if not code.resources:
             return (audience_of(named, client.audiences, self._default_audience),)
-        if len(named) > 1 or not set(named) <= set(code.resources):
+        if not set(named) <= set(code.resources):
             raise InvalidTarget("the resource is not part of the grant")
         return code.resources
 
-    async def _redeem(self, code: AuthorizationCode, client: Client, audience: tuple[str, ...]) -> Grant | None:
+    async def _redeem(self, code: AuthorizationCode, scope: tuple[str, ...], audience: tuple[str, ...]) -> Grant | None:
         """None when somebody else was faster, or when it is over: by its time, its session, its user or its client."""
         grant_id = mint_id(self._entropy)
         async with self._db.transaction() as tx:
             consumed = await authorization_codes.consume_code(
-                tx, code.digest, client_id=client.client_id, grant_id=grant_id, now=self._clock.now()
+                tx, code.digest, client_id=code.client_id, grant_id=grant_id, now=self._clock.now()
             )
             if consumed is None:
                 return None
-            # Never more than the client has today.
-            scope = tuple(each for each in consumed.scope if each in client.scope)
             return await self._families.open_by_code(tx, consumed, grant_id=grant_id, scope=scope, audience=audience)
 
     async def _refuse(self, digest: bytes) -> NoReturn:

@@ -12,6 +12,7 @@ from authsvc.metrics import Metrics
 from authsvc.models import AuthorizationCode, Grant, Session
 from authsvc.protocol.audit import Event
 from authsvc.protocol.refresh import Presented, RefreshToken, build_refresh_token, judge, parse_refresh_token
+from authsvc.protocol.resources import narrow
 from authsvc.protocol.revocation import grant_mark
 from authsvc.protocol.scopes import OFFLINE_ACCESS, OPENID
 from authsvc.tables import grants
@@ -33,6 +34,7 @@ class Families:
         idle_seconds: int,
         absolute_seconds: int,
         userinfo_audience: str,
+        api_audience: str,
     ) -> None:
         self._db = db
         self._revocations = revocations
@@ -43,6 +45,7 @@ class Families:
         self._idle = timedelta(seconds=idle_seconds)
         self._absolute = timedelta(seconds=absolute_seconds)
         self._userinfo_audience = userinfo_audience
+        self._own_audiences = frozenset({userinfo_audience, api_audience})
 
     async def open(self, tx: Queries, session: Session, scope: tuple[str, ...], audience: tuple[str, ...]) -> Grant:
         """The grant of a session, in the transaction that opens it. It ends with the session at the latest.
@@ -57,7 +60,7 @@ class Families:
             client_id=session.client_id,
             sid=session.sid,
             scope=scope,
-            audience=self._audience(scope, audience),
+            audience=self.audience_of(scope, audience),
             generations=session.generations,
             methods=session.methods,
             authenticated_at=session.authenticated_at,
@@ -85,7 +88,7 @@ class Families:
             client_id=code.client_id,
             sid=None if is_offline else code.sid,
             scope=scope,
-            audience=self._audience(scope, audience),
+            audience=self.audience_of(scope, audience),
             generations=code.generations,
             methods=code.methods,
             authenticated_at=code.authenticated_at,
@@ -98,8 +101,13 @@ class Families:
         await grants.insert_grant(tx, grant)
         return grant
 
-    def _audience(self, scope: tuple[str, ...], audience: tuple[str, ...]) -> tuple[str, ...]:
+    def audience_of(self, scope: tuple[str, ...], audience: tuple[str, ...]) -> tuple[str, ...]:
+        """What a grant of this scope is for, beside what it is asked for."""
         return (*audience, self._userinfo_audience) if OPENID in scope else audience
+
+    def narrow(self, named: tuple[str, ...], granted: tuple[str, ...]) -> tuple[str, ...]:
+        """What an access token of a grant is for. Raises InvalidTarget."""
+        return narrow(named, granted, self._own_audiences)
 
     async def refresh_token_of(self, grant: Grant) -> str:
         """The one live refresh token of a grant.

@@ -1,6 +1,6 @@
 """The refresh token grant (RFC 6749 §6)."""
 
-from authsvc.errors import InvalidGrant, InvalidTarget
+from authsvc.errors import InvalidGrant
 from authsvc.flows.client_copies import ClientCopy
 from authsvc.flows.families import Families
 from authsvc.flows.issuance import Authorization, authorization_of
@@ -20,7 +20,7 @@ class RefreshTokenGrant:
             raise InvalidGrant("the refresh token is not valid")
         token, grant = found
         scope = granted_scope(request.scope, grant.scope)
-        audience = _narrowed(request.resources, grant.audience)
+        audience = self._families.narrow(request.resources, grant.audience)
         grant = await self._families.rotate(token)
         # The refresh token keeps the original scope; an access token never gets more than the client has today.
         allowed = client.client.scope
@@ -30,11 +30,3 @@ class RefreshTokenGrant:
             audience=audience,
             refresh_token=await self._families.refresh_token_of(grant),
         )
-
-
-def _narrowed(resources: tuple[str, ...], granted: tuple[str, ...]) -> tuple[str, ...]:
-    if not resources:
-        return granted
-    if len(resources) > 1 or resources[0] not in granted:
-        raise InvalidTarget("the resource is not part of the grant")
-    return resources

@@ -1,7 +1,7 @@
 """RFC 8707: resource indicators, and RFC 9068 §3: the audience that comes of them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from authsvc.errors import InvalidTarget
 
@@ -39,6 +39,27 @@ def audience_of(resources: Sequence[str], allowed: Sequence[str], default: str) 
     if resources[0] not in allowed:
         raise InvalidTarget("the client may not ask for this resource")
     return resources[0]
+
+
+def narrow(named: Sequence[str], granted: Sequence[str], own: Collection[str]) -> tuple[str, ...]:
+    """What an access token of a grant is for: the resource that is named now (RSC-02), or else the one that there is,
+    and the endpoints of our own that the grant opens beside it. Of several resources none is guessed (RSC-03): such a
+    token is for our own endpoints alone, as for UserInfo.
+
+    Raises:
+        InvalidTarget: more than one is named, or one that is not part of the grant; or one of several has to be.
+    """
+    if len(named) > 1:
+        raise InvalidTarget("an access token is for one resource")
+    if not set(named) <= set(granted):
+        raise InvalidTarget("the resource is not part of the grant")
+    if named:
+        return tuple(named)
+    if sum(each not in own for each in granted) <= 1:
+        return tuple(granted)
+    if ours := tuple(each for each in granted if each in own):
+        return ours
+    raise InvalidTarget("the grant is for several resources: the parameter resource names one of them")
 
 
 def granted_resources(resources: Sequence[str], allowed: Sequence[str], default: str) -> tuple[str, ...]:

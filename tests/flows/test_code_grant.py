@@ -239,7 +239,13 @@ async def test_a_token_is_for_the_resource_that_was_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("asked", "named"), [((RESOURCES[0],), (RESOURCES[1],)), (RESOURCES, RESOURCES), ((), ("https://c.example",))]
+    ("asked", "named"),
+    [
+        ((RESOURCES[0],), (RESOURCES[1],)),
+        (RESOURCES, RESOURCES),
+        ((), ("https://c.example",)),
+        ((), RESOURCES),
+    ],
 )
 async def test_no_other_resource_is_given(
     worker: Worker, opened: OpenedSession, asked: tuple[str, ...], named: tuple[str, ...]
@@ -248,6 +254,23 @@ async def test_no_other_resource_is_given(
     code = await issue(worker, who, opened, resources=asked)
     await refused(worker, who, code, InvalidTarget, resources=named)
     await redeem(worker, who, code)
+
+
+async def test_of_several_resources_none_is_guessed(worker: Worker, opened: OpenedSession) -> None:
+    """RSC-03: who names none is refused, and may come again; with `openid` the token is for UserInfo alone."""
+    who = await a_client(worker)
+    code = await issue(worker, who, opened, resources=RESOURCES, scope=("read", OFFLINE_ACCESS))
+    await refused(worker, who, code, InvalidTarget)
+    tokens = await redeem(worker, who, code, resources=RESOURCES[:1])
+    assert tokens.refresh_token is not None
+    with pytest.raises(InvalidTarget):
+        await worker.refresh(who, tokens.refresh_token)
+    code = await issue(worker, who, opened, resources=RESOURCES)
+    tokens = await redeem(worker, who, code)
+    assert claims_of(tokens.access_token)["aud"] == worker.settings.userinfo_audience
+    assert tokens.refresh_token is not None
+    access_token, _ = await worker.refresh(who, tokens.refresh_token)
+    assert claims_of(access_token)["aud"] == worker.settings.userinfo_audience
 
 
 async def test_a_login_ends_the_session_before_it(worker: Worker, opened: OpenedSession) -> None:  # SES-01, ATK-60

@@ -16,7 +16,9 @@ CODE = AuthorizationCode(
     code_challenge=CHALLENGE, nonce=None, claims=None, generations=Generations(0, 0, 0), methods=("pwd",),
     authenticated_at=NOW, session_ends_at=NOW, expires_at=NOW,
 )  # fmt: skip
-GOOD: dict[str, Any] = {"client_id": "cli_1", "redirect_uri": CALLBACK, "code_verifier": VERIFIER}
+GOOD: dict[str, Any] = {
+    "client_id": "cli_1", "redirect_uri": CALLBACK, "registered": (CALLBACK,), "code_verifier": VERIFIER
+}  # fmt: skip
 NO_PKCE = replace(CODE, code_challenge=None)
 NAMELESS = replace(CODE, redirect_uri=None)
 
@@ -43,6 +45,8 @@ def test_who_asked_for_it_may_redeem_it(code: AuthorizationCode, brought: dict[s
         (CODE, {"client_id": "cli_2"}, InvalidGrant),  # COD-01
         (CODE, {"redirect_uri": CALLBACK + "/"}, InvalidGrant),
         (CODE, {"redirect_uri": CALLBACK.upper()}, InvalidGrant),
+        (NAMELESS, {"redirect_uri": CALLBACK + "/"}, InvalidGrant),  # COD-02: none of the client's
+        (NAMELESS, {"registered": ("https://client.example/new",)}, InvalidGrant),
         (CODE, {"code_verifier": None}, InvalidGrant),  # PKC-06
         (CODE, {"code_verifier": VERIFIER[:-1] + "X"}, InvalidGrant),
         (CODE, {"code_verifier": CHALLENGE}, InvalidGrant),

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authsvc.errors import InvalidTarget
-from authsvc.protocol.resources import MAX_RESOURCE_LENGTH, audience_of, parse_resource
+from authsvc.protocol.resources import MAX_RESOURCE_LENGTH, audience_of, narrow, parse_resource
 
 A, B, DEFAULT = "https://a.example", "https://b.example", "https://default.example"
 
@@ -111,3 +111,32 @@ def test_a_token_is_for_the_resource_asked_for_or_for_the_first_allowed(
 def test_another_resource_or_more_than_one_is_refused(resources: list[str], allowed: list[str]) -> None:
     with pytest.raises(InvalidTarget):
         audience_of(resources, allowed, DEFAULT)
+
+
+USERINFO, API = "https://auth.example/oauth2/userinfo", "https://auth.example/api/v1"
+
+
+@pytest.mark.parametrize(
+    ("named", "granted", "audience"),
+    [
+        ([], [A], (A,)),
+        ([], [A, USERINFO], (A, USERINFO)),
+        ([], [DEFAULT, API, USERINFO], (DEFAULT, API, USERINFO)),
+        ([B], [A, B], (B,)),  # RSC-02
+        ([A], [A, USERINFO], (A,)),
+        ([USERINFO], [A, B, USERINFO], (USERINFO,)),
+        ([], [A, B, USERINFO], (USERINFO,)),  # RSC-03: none of the two is guessed
+    ],
+)
+def test_a_token_of_a_grant_is_for_one_resource_and_our_own_endpoints(
+    named: list[str], granted: list[str], audience: tuple[str, ...]
+) -> None:
+    assert narrow(named, granted, {USERINFO, API}) == audience
+
+
+@pytest.mark.parametrize(
+    ("named", "granted"), [([], [A, B]), ([A, B], [A, B]), ([B], [A]), ([USERINFO], [A]), ([A, A], [A])]
+)
+def test_one_of_several_has_to_be_named_and_no_other(named: list[str], granted: list[str]) -> None:  # RSC-03
+    with pytest.raises(InvalidTarget):
+        narrow(named, granted, {USERINFO, API})
