@@ -28,6 +28,9 @@ class Endpoint:
 
     handle: Handle
     errors: Renderer
+    is_safe: bool = True
+    """A GET that changes nothing, so that HEAD may be answered by it. Who only looks at a link is not sent on with a
+    code (RFC 9110 §9.2.1)."""
 
 
 class Resource:
@@ -35,7 +38,7 @@ class Resource:
 
     def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
         self._endpoints = dict(endpoints)
-        if "GET" in endpoints:
+        if "GET" in endpoints and endpoints["GET"].is_safe:
             self._endpoints["HEAD"] = endpoints["GET"]
         self._any = next(iter(endpoints.values()))
         self.methods = sorted(self._endpoints)

@@ -59,6 +59,8 @@ class Row:
     """Scripts of the sites in `AUTHSVC_CORS_ORIGINS` may use it (GEN-11). Documents are readable from anywhere."""
     at_once: Callable[[Flows, Observer, str], Taker] | None = None
     """Who answers most of its requests without a task."""
+    is_safe: bool = True
+    """A GET that changes nothing, and goes for HEAD too."""
 
 
 JSON, BEARER, PROBLEM, PAGE = render_oauth, render_bearer, render_problem, render_page
@@ -92,12 +94,13 @@ DOCUMENTS = (
     Row("GET", "/openapi.json", wellknown.openapi, PUBLIC, PROBLEM, None, "OpenAPI 3.1"),
 )
 BROWSER = (
-    # Where people come with a browser. No program asks here, and the API is described without it.
-    Row("GET", "/oauth2/authorize", authorize, PUBLIC, PAGE, None, "a page", 200, "text/html"),
+    # Where people come with a browser. No program asks here, and the API is described without it. For whoever is logged
+    # in and has consented, each may answer with a code.
+    Row("GET", "/oauth2/authorize", authorize, PUBLIC, PAGE, None, "a page", 200, "text/html", is_safe=False),
     Row("POST", "/oauth2/authorize", authorize, PUBLIC, PAGE, None, "a page", 200, "text/html"),
-    Row("GET", LOGIN, show_login, PUBLIC, PAGE, None, "a page", 200, "text/html"),
+    Row("GET", LOGIN, show_login, PUBLIC, PAGE, None, "a page", 200, "text/html", is_safe=False),
     Row("POST", LOGIN, log_in, PUBLIC, PAGE, None, "a page", 200, "text/html"),
-    Row("GET", CONSENT, show_consent, PUBLIC, PAGE, None, "a page", 200, "text/html"),
+    Row("GET", CONSENT, show_consent, PUBLIC, PAGE, None, "a page", 200, "text/html", is_safe=False),
     Row("POST", CONSENT, give_consent, PUBLIC, PAGE, None, "a page", 200, "text/html"),
 )
 STATIC = (
@@ -158,5 +161,5 @@ def _by_path(placed: Sequence[tuple[str, Row]]) -> list[tuple[str, list[tuple[st
 
 
 def _resource(rows: Sequence[Row], sites: Sites) -> Resource | Shared:
-    resource = Resource({row.method: Endpoint(row.handle, row.errors) for row in rows})
+    resource = Resource({row.method: Endpoint(row.handle, row.errors, row.is_safe) for row in rows})
     return Shared(resource, sites) if any(row.cors for row in rows) else resource

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import pytest
 
@@ -76,6 +76,25 @@ async def test_a_post_from_another_site_comes_without_cookies_and_finds_its_sess
     assert answer.headers["location"].startswith("/login?request=")
     assert "code" in answer_of(await browser.http.get(answer.headers["location"]))
     assert answer_of(await stranger.http.get(answer.headers["location"]))["error"] == "login_required"
+
+
+@pytest.mark.parametrize("path", [AUTHORIZE, "/login", "/consent"])
+async def test_who_only_looks_at_a_link_leaves_no_code_behind(browser: Browser, client: Client, path: str) -> None:
+    await browser.code(client)
+    waiting = await Browser(browser.house).http.get(AUTHORIZE, params=asking(client))
+    query = asking(client) if path == AUTHORIZE else dict(parse_qsl(urlsplit(waiting.headers["location"]).query))
+    codes = "SELECT count(*) FROM auth.authorization_codes"
+    before = await browser.house.sql(codes)
+    answer = await browser.http.head(path, params=query)
+    assert (answer.status_code, answer.headers["allow"], answer.content) == (405, "GET, POST", b"")
+    assert await browser.house.sql(codes) == before
+    assert "code" in answer_of(await browser.http.get(path, params=query)), "what a look would have given"
+
+
+async def test_the_built_in_client_sends_nobody_here(browser: Browser) -> None:
+    answer = await browser.http.get(AUTHORIZE, params={"client_id": "first-party", "response_type": "code"})
+    assert answer.status_code == 400
+    assert "location" not in answer.headers
 
 
 # --- Where nobody is sent anywhere (AUZ-02)
