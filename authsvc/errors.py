@@ -145,18 +145,6 @@ class ConsentRequired(OAuthError):
     code = "consent_required"
 
 
-class InteractionRequired(OAuthError):
-    """The user would have to do something else, and must not be asked to."""
-
-    code = "interaction_required"
-
-
-class AccountSelectionRequired(OAuthError):
-    """The user would have to choose an account, and must not be asked to."""
-
-    code = "account_selection_required"
-
-
 class UnmetAuthenticationRequirements(OAuthError):
     """No login here is of the kind that is demanded (OpenID Connect Unmet Authentication Requirements 1.0)."""
 

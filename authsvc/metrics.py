@@ -34,6 +34,26 @@ TOKEN_OUTCOMES = (
     "server_error",
     OTHER,
 )
+AUTHORIZATION_OUTCOMES = (
+    "issued",
+    "access_denied",
+    "login_required",
+    "consent_required",
+    "invalid_request",
+    "invalid_scope",
+    "invalid_target",
+    "unauthorized_client",
+    "unsupported_response_type",
+    "unmet_authentication_requirements",
+    "request_not_supported",
+    "request_uri_not_supported",
+    "registration_not_supported",
+    "no_recipient",
+    "expired_request",
+    "temporarily_unavailable",
+    "server_error",
+    OTHER,
+)
 INTROSPECTION_OUTCOMES = ("active", "inactive", "error")
 AUDIT_WAYS = ("recorded", "observed", "dropped")
 REVOCATION_KINDS = ("token", "session", "grant", "user", "client", "key", "everything")
@@ -96,6 +116,13 @@ class Metrics:
             ["grant", "outcome"],
         )
         self._token_requests = _by_pair(token_requests, GRANTS, TOKEN_OUTCOMES)
+        authorizations = counter(
+            "authsvc_authorization_requests",
+            "Authorization requests that came to an end: `issued`, the error that the client was told, or what a page "
+            "said: `no_recipient`, it is not known who is to be answered; `expired_request`, it has waited too long.",
+            ["outcome"],
+        )
+        self.authorization_requests = _by_value(authorizations, AUTHORIZATION_OUTCOMES)
         introspections = counter("authsvc_introspections", "Introspections answered.", ["outcome"])
         self.introspections = _by_value(introspections, INTROSPECTION_OUTCOMES)
         self.introspected = {outcome: adder(child) for outcome, child in self.introspections.items()}
@@ -237,6 +264,10 @@ class Metrics:
         if outcome not in TOKEN_OUTCOMES:
             outcome = OTHER
         self._token_requests[grant, outcome].inc()
+
+    def authorization_request(self, outcome: str) -> None:
+        """Count the end of one authorization request: `issued`, `no_recipient`, or the error code."""
+        self.authorization_requests[outcome if outcome in AUTHORIZATION_OUTCOMES else OTHER].inc()
 
     def signing_keys(self, keys: Iterable[tuple[str, str, float, float]]) -> None:
         """Show the keys as they are now: of each its algorithm, its state, when it was made and when its time is over

@@ -212,8 +212,8 @@ async def open_flows(
             ),
             authorization=AuthorizationRequests(
                 db, copies, keys, Consents(db, audit, clock),
-                SealedSecret(db, clock, entropy, name="waiting requests", master_key=master_key), audit, clock, entropy,
-                issuer=settings.issuer, default_audience=default_audience,
+                SealedSecret(db, clock, entropy, name="waiting requests", master_key=master_key), audit, metrics, clock,
+                entropy, issuer=settings.issuer, default_audience=default_audience,
             ),
             hosted_login=HostedLogin(password_login, browser_sessions),
             browser_sessions=browser_sessions,

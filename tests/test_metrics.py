@@ -20,6 +20,7 @@ EVERY_NAME = {
     "authsvc_revocation_canaries_total",
     "authsvc_revocation_visible_seconds",
     "authsvc_audit_events_total",
+    "authsvc_authorization_requests_total",
     "authsvc_build_info",
     "authsvc_cache_fences_total",
     "authsvc_cache_state",
@@ -114,6 +115,7 @@ def test_no_word_of_a_client_makes_a_series(words: list[str]) -> None:
             made.request(word, "unmatched", 404, 0.1)
         made.token_request(word, "issued")
         made.token_request("client_credentials", word)
+        made.authorization_request(word)
     assert series(registry).keys() == known
     assert len(made._requests) == 1, "nor is it remembered"
 

@@ -4,17 +4,20 @@ There is one decision, made anew whenever the user comes back: to log in, to be 
 client with a code or an error. Pages do not decide, and nothing is kept for a request that waits.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 
 from authsvc.clock import Clock
 from authsvc.entropy import Entropy, mint_secret
-from authsvc.errors import AccessDenied, AuthsvcError, ConfigurationError, LoginRequired
+from authsvc.errors import AccessDenied, AuthsvcError, ConfigurationError, LoginRequired, NoRecipient
 from authsvc.flows.audit import Audit
 from authsvc.flows.client_copies import ClientCopies
 from authsvc.flows.consents import Consents
 from authsvc.flows.keys import SigningKeys
 from authsvc.flows.sealed_secrets import SealedSecret
+from authsvc.metrics import Metrics
 from authsvc.models import Client, Session, User
 from authsvc.protocol import claims, id_token, jwt, sealed_request
 from authsvc.protocol.audit import Event
@@ -68,6 +71,7 @@ class AuthorizationRequests:
         consents: Consents,
         secret: SealedSecret,
         audit: Audit,
+        metrics: Metrics,
         clock: Clock,
         entropy: Entropy,
         *,
@@ -80,6 +84,7 @@ class AuthorizationRequests:
         self._consents = consents
         self._secret = secret
         self._audit = audit
+        self._metrics = metrics
         self._clock = clock
         self._entropy = entropy
         self._issuer = issuer
@@ -94,7 +99,8 @@ class AuthorizationRequests:
             NoRecipient: nobody knows where an answer may go (AUZ-02).
             Unavailable.
         """
-        return await self._pend(WaitingRequest(form, self._clock.now()))
+        with self._counted():
+            return await self._pend(WaitingRequest(form, self._clock.now()))
 
     async def resume(self, sealed: str | None) -> Pending:
         """One that has waited for its user.
@@ -104,8 +110,9 @@ class AuthorizationRequests:
             ExpiredRequest: it has waited for too long.
             Unavailable.
         """
-        waiting = sealed_request.open_sealed(await self._secret.get(), sealed or "", self._clock.now())
-        return await self._pend(waiting, sealed)
+        with self._counted():
+            waiting = sealed_request.open_sealed(await self._secret.get(), sealed or "", self._clock.now())
+            return await self._pend(waiting, sealed)
 
     async def switch_user(self, pending: Pending) -> Pending:
         """The same request, of somebody who is to log in whoever is logged in now."""
@@ -127,7 +134,8 @@ class AuthorizationRequests:
         """What comes next, in a browser with this session. `allowed`: its user has just allowed this very request. What
         is wrong with it is told to the client (AUZ-03), and so is a fault of ours."""
         try:
-            return await self._decide(pending, session, allowed=allowed)
+            with self._counted():
+                return await self._decide(pending, session, allowed=allowed)
         except ConfigurationError:
             raise
         except AuthsvcError as error:
@@ -135,7 +143,18 @@ class AuthorizationRequests:
 
     def deny(self, pending: Pending) -> AuthorizationResponse:
         """The user said no (AUZ-15)."""
-        return build_failure(pending.recipient, AccessDenied("the user did not allow it"), self._issuer)
+        error = AccessDenied("the user did not allow it")
+        self._metrics.authorization_request(error.code)
+        return build_failure(pending.recipient, error, self._issuer)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count an error in the block as the end of the request."""
+        try:
+            yield
+        except AuthsvcError as error:
+            self._metrics.authorization_request("no_recipient" if isinstance(error, NoRecipient) else error.code)
+            raise
 
     async def _decide(self, pending: Pending, session: Session | None, *, allowed: bool) -> Outcome:
         client = pending.client
@@ -164,6 +183,7 @@ class AuthorizationRequests:
             if Prompt.NONE in asked.prompt:
                 raise LoginRequired("the user is not logged in")
             return LoginWanted(asked, None)
+        self._metrics.authorization_request("issued")
         return build_success(pending.recipient, code, self._issuer)
 
     async def _issue(self, asked: AuthorizationRequest, client: Client, session: Session) -> str | None:

@@ -56,8 +56,6 @@ def test_where_no_state_came_none_is_sent() -> None:
         (errors.AccessDenied("x"), "access_denied"),
         (errors.LoginRequired("x"), "login_required"),
         (errors.ConsentRequired("x"), "consent_required"),
-        (errors.InteractionRequired("x"), "interaction_required"),
-        (errors.AccountSelectionRequired("x"), "account_selection_required"),
         (errors.UnsupportedResponseType("x"), "unsupported_response_type"),
         (errors.RequestNotSupported("x"), "request_not_supported"),
         (errors.RequestUriNotSupported("x"), "request_uri_not_supported"),

@@ -377,3 +377,32 @@ async def test_a_client_may_do_without_a_challenge_if_the_operator_says_so(brows
     assert tokens.status_code == 200
     code = await browser.code(client, code_challenge=CHALLENGE, code_challenge_method="S256")
     assert (await browser.redeem(client, code, code_verifier=None)).json()["error"] == "invalid_grant"  # PKC-06
+
+
+# --- What is counted
+
+
+async def test_every_end_of_a_request_is_counted_once(browser: Browser) -> None:
+    def counted(outcome: str) -> float:
+        return float(browser.house.metrics.authorization_requests[outcome]._value.get())
+
+    client = await a_client(browser.house)
+
+    outcomes = ("issued", "access_denied", "login_required", "invalid_scope", "no_recipient", "expired_request")
+    before = {outcome: counted(outcome) for outcome in outcomes}
+    await browser.authorize(client, prompt="none")
+    await browser.authorize(client, scope="admin")
+    await browser.authorize(client, redirect_uri="https://evil.example/cb")
+    await browser.http.get("/login", params={"request": "none of ours"})
+    page = await browser.authorize(client)
+    assert "code" in answer_of(await browser.submit(await browser.log_in(page), answer="allow"))
+    assert "code" in answer_of(await browser.authorize(client))
+    page = await browser.authorize(client, prompt="consent")
+    assert answer_of(await browser.submit(page, answer="deny"))["error"] == "access_denied"
+    browser.house.clock.advance(3600)
+    await browser.send(page, {"answer": "allow"})
+    after = {outcome: counted(outcome) - before[outcome] for outcome in outcomes}
+    assert after == {
+        "issued": 2, "access_denied": 1, "login_required": 1, "invalid_scope": 1, "no_recipient": 2,
+        "expired_request": 1,
+    }  # fmt: skip

@@ -101,8 +101,6 @@ def test_the_statuses_are_those_of_the_rfcs() -> None:  # oauth-core.md section 
         "UnsupportedResponseType": 400,
         "LoginRequired": 400,
         "ConsentRequired": 400,
-        "InteractionRequired": 400,
-        "AccountSelectionRequired": 400,
         "UnmetAuthenticationRequirements": 400,
         "RequestNotSupported": 400,
         "RequestUriNotSupported": 400,
