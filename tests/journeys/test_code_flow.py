@@ -1,6 +1,8 @@
 """A website that sends its users here, with libraries that are not ours: Authlib asks and redeems, PyJWT verifies, a
 browser without JavaScript goes from page to page."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from tests.web.markup import find
 CALLBACK = "https://site.example/cb?from=authsvc"
 VERIFIER = "a-verifier-of-at-least-forty-three-letters-012345"
 SCOPE = "openid profile email offline_access"
+COPIED = '{"error":"invalid_grant","error_description":"the code is not valid"}'
 
 
 class Site:
@@ -67,6 +70,25 @@ class Site:
             )
             self.last = came_back
             return tokens
+
+    def redeem_at_once(self, email: str, times: int) -> list[httpx2.Response]:
+        """One code, so many times, on connections of their own."""
+        with self.client() as client:
+            came_back, state = self.send_user(client, email)
+        form = {
+            "grant_type": "authorization_code",
+            "code": parse_authorization_code_response(came_back, state=state)["code"],
+            "redirect_uri": CALLBACK,
+            "code_verifier": VERIFIER,
+        }
+        ready = threading.Barrier(times)
+
+        def redeem() -> httpx2.Response:
+            ready.wait(30)
+            return fetch.post(self.metadata["token_endpoint"], data=form, auth=(self.id, self.secret))
+
+        with ThreadPoolExecutor(times) as copies:
+            return [each.result() for each in [copies.submit(redeem) for _ in range(times)]]
 
     def is_active(self, token: str) -> bool:
         return bool(self.service.introspect((self.id, self.secret), token).json()["active"])
@@ -117,4 +139,13 @@ def test_a_website_logs_its_users_in_and_what_revokes_them_revokes_that(database
         service.cli("user", "revoke-tokens", "ada@example.com")
         assert not any(site.is_active(again["access_token"]) for _ in range(6))
         assert site.is_active(bobs["access_token"])
+
+        # Fifty copies of one code at once, on both workers: one is first, and the others end what it was given.
+        answers = site.redeem_at_once("ada@example.com", 50)  # COD-03, COD-04, ATK-77
+        (won,) = [answer.json() for answer in answers if answer.status_code == 200]
+        assert {answer.text for answer in answers if answer.status_code != 200} == {COPIED}
+        assert not any(site.is_active(won["access_token"]) for _ in range(6))
+        form = {"grant_type": "refresh_token", "refresh_token": won["refresh_token"]}
+        refused = fetch.post(site.metadata["token_endpoint"], data=form, auth=(site.id, site.secret))
+        assert refused.json()["error"] == "invalid_grant"
         site.browser.close()
