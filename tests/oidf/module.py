@@ -52,14 +52,16 @@ class Module:
             if answer.is_redirect:
                 location = answer.headers["location"]
                 if location.startswith(CALLBACK):
-                    arrived = self._read_query(location)
+                    assert asked.get("response_mode") != "form_post"
+                    arrived = _read_query(location)
                     check_arrived(arrived, asked, self.provider.issuer)
                     return arrived
                 answer = self.http.get(location)
                 continue
             buttons = {each.attributes.get("id") for each in find(answer.text, "button")}
             if "form-post-continue" in buttons:
-                arrived = self._read_form(answer)
+                assert asked.get("response_mode") == "form_post"
+                arrived = _read_form(answer)
                 check_arrived(arrived, asked, self.provider.issuer)
                 return arrived
             if "login-submit" in buttons:
@@ -84,23 +86,6 @@ class Module:
             fields[own] = str(button.attributes["value"])
         headers = {"origin": self.provider.issuer}
         return self.http.post(str(form.attributes["action"]), data=hidden(page) | fields, headers=headers)
-
-    def _read_query(self, location: str) -> dict[str, str]:
-        assert self.mode == "query"
-        parts = urlsplit(location)
-        assert not parts.fragment
-        return _once_each(parse_qs(parts.query, strict_parsing=True))
-
-    def _read_form(self, page: httpx2.Response) -> dict[str, str]:
-        """The page sends itself, and puts nothing into the address."""
-        assert self.mode == "form_post"
-        (form,) = find(page.text, "form")
-        assert form.attributes == {"method": "post", "action": CALLBACK}
-        assert [each.text.strip(" ;\n") for each in find(page.text, "script")] == ["document.forms[0].submit()"]
-        assert "no-store" in page.headers["cache-control"]
-        fields = [each.attributes for each in find(page.text, "input")]
-        assert len({each["name"] for each in fields}) == len(fields)
-        return {str(each["name"]): str(each["value"]) for each in fields}
 
     def arrive(self, asked: dict[str, str], method: str = "GET") -> str:
         """The code."""
@@ -143,6 +128,23 @@ class Module:
 
     def userinfo(self, tokens: dict[str, Any]) -> dict[str, Any]:
         return check_userinfo(self.provider, self.ask_userinfo(tokens["access_token"]))
+
+
+def _read_query(location: str) -> dict[str, str]:
+    parts = urlsplit(location)
+    assert not parts.fragment
+    return _once_each(parse_qs(parts.query, strict_parsing=True))
+
+
+def _read_form(page: httpx2.Response) -> dict[str, str]:
+    """The page sends itself, and puts nothing into the address."""
+    (form,) = find(page.text, "form")
+    assert form.attributes == {"method": "post", "action": CALLBACK}
+    assert [each.text.strip(" ;\n") for each in find(page.text, "script")] == ["document.forms[0].submit()"]
+    assert "no-store" in page.headers["cache-control"]
+    fields = [each.attributes for each in find(page.text, "input")]
+    assert len({each["name"] for each in fields}) == len(fields)
+    return {str(each["name"]): str(each["value"]) for each in fields}
 
 
 def _once_each(told: dict[str, list[str]]) -> dict[str, str]:

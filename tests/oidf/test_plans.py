@@ -1,6 +1,7 @@
 """The certification plans `oidcc-config`, `oidcc-basic` and `oidcc-formpost-basic`: every module, in their order."""
 
 import json
+import re
 import time
 from base64 import urlsafe_b64decode
 from urllib.parse import urlsplit
@@ -17,6 +18,9 @@ from tests.oidf.provider import CALLBACK, EMAIL, Provider
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 
+LOCALE = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?")
+"""BCP 47 in the letters that it is usually written in."""
+
 REQUIRED = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri")
 
 
@@ -26,6 +30,7 @@ def test_oidcc_discovery_endpoint_verification(provider: Provider) -> None:
     told = answer.json()
     assert told["issuer"] == provider.issuer
     assert told.keys() <= MEMBERS
+    assert all(LOCALE.fullmatch(each) for each in told["ui_locales_supported"])
     for name, value in told.items():
         if name.endswith(("_supported", "_required")):
             assert isinstance(value, bool) or (value and all(isinstance(each, str) for each in value)), name
@@ -135,6 +140,7 @@ def test_oidcc_display_popup(module: Module) -> None:
 
 
 def test_oidcc_prompt_login(module: Module) -> None:
+    """With a `max_age` that is met, so that there are two `auth_time` to compare; so it is where nobody is asked."""
     first = module.tokens(max_age="15000")["told"]
     module.shown.clear()
     module.provider.let_pass(2)
@@ -239,16 +245,23 @@ def test_oidcc_server_client_secret_post(module: Module) -> None:
     module.userinfo(module.tokens())
 
 
-UNSIGNED = jwt.encode({"redirect_uri": CALLBACK, "response_type": "code"}, "", algorithm="none")
+def around_object(module: Module, **changes: str | None) -> dict[str, str]:
+    """A request of which everything stands in an unsigned object, and beside it what OAuth wants to see."""
+    asked = module.request()
+    unsigned = jwt.encode(asked | {"iss": module.client.client_id, "aud": module.provider.issuer}, "", algorithm="none")
+    beside = {name: asked[name] for name in ("response_type", "client_id", "scope", "redirect_uri")}
+    replaced = {"request": unsigned, **beside, **changes}
+    return {name: value for name, value in replaced.items() if value is not None}
 
 
 def test_oidcc_request_uri_unsigned_supported_correctly_or_rejected_as_unsupported(module: Module) -> None:
-    asked = module.request(request_uri="https://suite.example/requests/1")
+    """The state is in the object, which nobody has read, and so is the wish for a form."""
+    asked = around_object(module, request=None, request_uri="https://suite.example/requests/1")
     assert module.fail(asked) == "request_uri_not_supported"
 
 
 def test_oidcc_unsigned_request_object_supported_correctly_or_rejected_as_unsupported(module: Module) -> None:
-    assert module.fail(module.request(request=UNSIGNED)) == "request_not_supported"
+    assert module.fail(around_object(module)) == "request_not_supported"
 
 
 def test_oidcc_claims_essential(module: Module) -> None:
@@ -259,13 +272,12 @@ def test_oidcc_claims_essential(module: Module) -> None:
 
 
 def test_oidcc_ensure_request_object_with_redirect_uri(module: Module) -> None:
-    """The one in the object counts, or none: whoever asks beside an object that nobody reads is sent nowhere with a
-    code. To the one address that is registered the error may go."""
-    elsewhere = jwt.encode({"redirect_uri": "https://elsewhere.example/callback"}, "", algorithm="none")
-    assert module.fail(module.request(request=elsewhere)) == "request_not_supported"
-    page = module.send(module.request(request=elsewhere, redirect_uri=None))
-    assert isinstance(page, httpx2.Response)
-    assert page.status_code == 400
+    """The good one is in the object, and that is not read: nobody is sent to the one that is registered for want of
+    another."""
+    for beside in (CALLBACK + "/unregistered", None):
+        page = module.send(around_object(module, redirect_uri=beside))
+        assert isinstance(page, httpx2.Response)
+        assert (page.status_code, page.has_redirect_location) == (400, False)
 
 
 def test_oidcc_refresh_token(module: Module) -> None:
@@ -276,7 +288,9 @@ def test_oidcc_refresh_token(module: Module) -> None:
         module.client = client
         tokens = module.tokens(scope="openid offline_access", prompt="consent")
         module.userinfo(tokens)
-        again = check_tokens(module.post({"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}))
+        form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+        scope = {"scope": "openid offline_access"} if client is module.provider.basic else {}
+        again = check_tokens(module.post(form | scope))
         told = read_id_token(module.provider, again, client.client_id, None)
         for claim in ("iss", "sub", "aud", "auth_time"):
             assert told.get(claim) == tokens["told"].get(claim), claim

@@ -188,6 +188,21 @@ def test_every_fault_of_the_folder_is_told_at_once_with_its_file(write: Write, t
     assert all(fault.startswith("AUTHSVC_PAGES_DIR: ") for fault in faults)
 
 
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("fr", True), ("pt-BR", True), ("zh-Hant-TW", True), ("es-419", True), ("sl-rozaj", True), ("de-CH-1996", True),
+        ("pt-br", False), ("PT-BR", False), ("zh-hant", False), ("French", False), ("fr_FR", False), ("f", False),
+    ],
+)  # fmt: skip
+def test_a_language_is_named_as_it_will_be_advertised(write: Write, tmp_path: Path, name: str, is_one: bool) -> None:
+    write(f"words/{name}.toml", "")
+    if is_one:
+        assert open_pages(pages_dir=str(tmp_path)).languages == ("en", *sorted(["de", name]))
+    else:
+        assert "must be named after a language" in faults_of(pages_dir=str(tmp_path))[0]
+
+
 def test_a_template_that_is_none_or_of_no_page_is_refused(write: Write, tmp_path: Path) -> None:
     write("templates/login.html", "<p>\n{% if %}")
     write("templates/lgoin.html", "")

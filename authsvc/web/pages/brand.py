@@ -19,7 +19,8 @@ LOGO_TYPES = {
     ".jpeg": "image/jpeg",
 }
 
-_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+# RFC 5646 §2.1.1, in the letters that it recommends: what is offered is advertised as it is named.
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?(-([a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*")
 
 # What text in the brand's colour stands on: the darkest of the light ones, the lightest of the dark ones.
 LIGHT_GROUND, DARK_GROUND = parse_colour("#f2f4f8"), parse_colour("#1b212b")
