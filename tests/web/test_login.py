@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.house_of import ISSUER, PASSWORD, House, house_on, settings_for
+from tests.house_of import ISSUER, PASSWORD, House, bearer, house_on, settings_for
 from tests.web.answers import check_equal, check_not_stored, check_problem
 from tests.web.forging import claims_of
 
@@ -260,6 +260,18 @@ async def test_a_client_that_may_not_log_users_in_is_refused_like_an_unknown_one
 async def test_a_scope_that_the_client_has_not_is_refused(shared: House, sub: str, scope: str) -> None:  # SCO-01
     problem = check_problem(await log_in(shared, scope=scope), 422, "invalid-value")
     assert problem["errors"][0]["pointer"] == "#/scope"
+
+
+async def test_the_built_in_client_has_openid_when_the_operator_gives_it(house: House) -> None:
+    await house.user(EMAIL)
+    check_problem(await log_in(house, scope="openid email"), 422, "invalid-value")
+    assert "id_token" not in (await log_in(house)).json()
+    await house.flows.clients.update("first-party", {"scope": "openid profile email"})
+    house.clock.advance(2)
+    told = (await log_in(house, scope="openid email")).json()
+    assert claims_of(told["id_token"])["aud"] == "first-party"
+    userinfo = await house.http.get("/oauth2/userinfo", headers=bearer(told["access_token"]))
+    assert userinfo.json()["email"] == EMAIL
 
 
 async def test_what_is_wrong_with_the_request_says_nothing_of_the_account(shared: House, sub: str) -> None:  # LOG-01
