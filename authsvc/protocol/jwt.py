@@ -130,6 +130,12 @@ def named_kid(token: str) -> str | None:
     return kid if isinstance(kid, str) and len(kid) <= MAX_KID_LENGTH and kid.isprintable() else None
 
 
+def read_unverified(token: str) -> JsonObject:
+    """What a JWT claims, whoever made it, signed or not; nothing where that cannot be read. No reason to believe it."""
+    segments = token.encode("ascii").split(b".") if token.isascii() and len(token) <= MAX_TOKEN_BYTES else []
+    return (_decode_object(segments[1]) if len(segments) == 3 else None) or {}
+
+
 def verify(token: str, verifiers: Mapping[str, Verifier], *, typ: str) -> Verified | Rejected:
     """Whether one of `verifiers`, which are keyed by kid, signed this token of the kind `typ`. Never raises."""
     if len(token) > MAX_TOKEN_BYTES:

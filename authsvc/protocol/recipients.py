@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from authsvc.errors import InvalidRedirectUri, NoRecipient
-from authsvc.models import Client
+from authsvc.models import Client, JsonObject
 from authsvc.protocol.forms import Form
+from authsvc.protocol.jwt import read_unverified
 from authsvc.protocol.redirects import check_redirect_uri, is_registered
 from authsvc.protocol.scopes import OPENID
 
@@ -69,6 +70,7 @@ def find_recipient(form: Form, client: Client | None) -> Recipient:
     elif not is_registered(asked, client.redirect_uris):
         raise NoRecipient("the redirect_uri is none that is registered for the client")
     redirect_uri = asked or client.redirect_uris[0]
+    inside = _look_inside(form)
     try:
         check_redirect_uri(redirect_uri, client.application_type)  # RED-06: whoever wrote the row
     except InvalidRedirectUri as cause:
@@ -77,8 +79,8 @@ def find_recipient(form: Form, client: Client | None) -> Recipient:
         client_id=client.client_id,
         redirect_uri=redirect_uri,
         names_redirect_uri=asked is not None,
-        response_mode=_find_response_mode(form, redirect_uri),
-        state=_find_state(form),
+        response_mode=_find_response_mode(form, inside, redirect_uri),
+        state=_find_state(form, inside),
     )
 
 
@@ -86,16 +88,29 @@ def _names_openid(form: Form) -> bool:
     return any(OPENID in scope.split(" ") for scope in form.many("scope"))
 
 
-def _find_response_mode(form: Form, redirect_uri: str) -> ResponseMode:
+def _look_inside(form: Form) -> JsonObject:
+    """What stands in a request object. It is going to be refused, and is read for that alone: how the client wants to
+    hear it, and by which state it knows what is refused. Never where: nobody has looked who wrote it."""
+    objects = form.many("request")
+    return read_unverified(objects[0]) if len(objects) == 1 else {}
+
+
+def _values(form: Form, inside: JsonObject, name: str) -> list[str]:
+    """Those of the request itself; where it has none, the one in its object."""
+    value = inside.get(name)
+    return list(form.many(name)) or ([value] if isinstance(value, str) else [])
+
+
+def _find_response_mode(form: Form, inside: JsonObject, redirect_uri: str) -> ResponseMode:
     """The one of a code where none is named that could be used. No browser posts a form to an app."""
     can_be_posted_to = redirect_uri.startswith(("https://", "http://"))
-    is_posted = form.many("response_mode") == [ResponseMode.FORM_POST] and can_be_posted_to
+    is_posted = _values(form, inside, "response_mode") == [ResponseMode.FORM_POST] and can_be_posted_to
     return ResponseMode.FORM_POST if is_posted else ResponseMode.QUERY
 
 
-def _find_state(form: Form) -> str | None:
+def _find_state(form: Form, inside: JsonObject) -> str | None:
     """None where there is none that could be given back as it came (AUZ-05)."""
-    asked = form.many("state")
+    asked = _values(form, inside, "state")
     return asked[0] if len(asked) == 1 and not form.is_repeated("state") and is_plain(asked[0]) else None
 
 

@@ -44,10 +44,14 @@ class Module:
         }
         return {name: value for name, value in (parameters | changes).items() if value is not None}
 
-    def send(self, asked: dict[str, str], method: str = "GET") -> dict[str, str] | httpx2.Response:
-        """What arrives at the client in the end, or the page of ours at which it ends."""
+    def send(
+        self, sent: dict[str, str], method: str = "GET", asked: dict[str, str] | None = None
+    ) -> dict[str, str] | httpx2.Response:
+        """What arrives at the client in the end, or the page of ours at which it ends. `asked` is what counts, where it
+        is not what is sent."""
+        asked = asked or sent
         url = self.provider.metadata["authorization_endpoint"]
-        answer = self.http.get(url, params=asked) if method == "GET" else self.http.post(url, data=asked)
+        answer = self.http.get(url, params=sent) if method == "GET" else self.http.post(url, data=sent)
         for _ in range(10):
             if answer.is_redirect:
                 location = answer.headers["location"]
@@ -94,9 +98,9 @@ class Module:
         assert "code" in arrived, arrived
         return arrived["code"]
 
-    def fail(self, asked: dict[str, str]) -> str:
+    def fail(self, sent: dict[str, str], asked: dict[str, str] | None = None) -> str:
         """The error that the client is told."""
-        arrived = self.send(asked)
+        arrived = self.send(sent, asked=asked)
         assert isinstance(arrived, dict), arrived.text
         return arrived["error"]
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jwt
 import pytest
 
 from authsvc.errors import InvalidRequest, NoRecipient, OAuthError
@@ -133,3 +134,42 @@ def test_a_form_is_posted_to_what_takes_one() -> None:  # OID-11
     assert find_recipient(to_an_app, native).response_mode is ResponseMode.QUERY
     with pytest.raises(InvalidRequest, match="response_mode"):
         parsed(to_an_app, native)
+
+
+# --- Request objects, which are refused
+
+
+def an_object(**claims: Any) -> str:
+    return jwt.encode(claims, "", algorithm="none")
+
+
+@pytest.mark.parametrize(
+    ("changes", "mode", "state"),
+    [
+        ({"request": an_object(state="inside", response_mode="form_post")}, ResponseMode.FORM_POST, "inside"),
+        ({"request": jwt.encode({"state": "inside"}, "k" * 32, algorithm="HS256")}, ResponseMode.QUERY, "inside"),
+        ({"request": an_object(state="inside"), "state": "beside"}, ResponseMode.QUERY, "beside"),
+        ({"request": an_object(response_mode="form_post"), "response_mode": "query"}, ResponseMode.QUERY, None),
+        ({"request": an_object(response_mode="fragment", state="ü")}, ResponseMode.QUERY, None),
+        ({"request": an_object(response_mode=["form_post"], state=1)}, ResponseMode.QUERY, None),
+        ({"request": an_object(state="x" * (MAX_VALUE_LENGTH + 1))}, ResponseMode.QUERY, None),
+        ({"request": [an_object(state="one"), an_object(state="two")]}, ResponseMode.QUERY, None),
+        ({"request": "eyJ.x.y.z.a"}, ResponseMode.QUERY, None),
+        ({"request": "ü" + an_object(state="inside")}, ResponseMode.QUERY, None),
+        ({"request": "." + "A" * 20_000 + "."}, ResponseMode.QUERY, None),
+        ({"request_uri": "https://client.example/r"}, ResponseMode.QUERY, None),
+    ],
+)
+def test_an_object_is_looked_into_for_how_its_refusal_is_told(
+    changes: dict[str, Any], mode: ResponseMode, state: str | None
+) -> None:
+    recipient = find_recipient(a_form(**({"state": None} | changes)), CLIENT)
+    assert (recipient.response_mode, recipient.state) == (mode, state)
+
+
+@pytest.mark.parametrize("beside", [None, "https://evil.example/cb"])
+def test_an_object_is_never_looked_into_for_where_it_is_told(beside: str | None) -> None:
+    with pytest.raises(NoRecipient):
+        find_recipient(a_form(redirect_uri=beside, request=an_object(redirect_uri=CALLBACK)), CLIENT)
+    named = find_recipient(a_form(request=an_object(redirect_uri="https://evil.example/cb")), CLIENT)
+    assert named.redirect_uri == CALLBACK
