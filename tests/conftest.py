@@ -32,7 +32,7 @@ _FIRST = (
     *("tests/test_supervisor.py", "tests/journeys/test_key_drills.py", "tests/deploy/test_prometheus.py"),
     *("tests/test_embedded.py", "tests/benchmarks/", "tests/journeys/test_dev.py"),
     *("tests/journeys/test_audit.py", "tests/soak/", "tests/deploy/", "tests/journeys/", "tests/test_tls.py"),
-    "tests/flows/",
+    *("tests/oidf/", "tests/flows/"),
 )
 """What takes longest, so that of the processes that share the run none works long at the end alone. The first of each
 line mostly waits, and leaves the processors to the others."""

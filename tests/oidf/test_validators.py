@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -25,6 +26,12 @@ CASES = {
 """Not Ed25519: Node 18 does not know it by this name."""
 
 
+@pytest.fixture(scope="session")
+def scripts() -> Path:
+    """Looked for before a provider is started for them."""
+    return installed()
+
+
 def register(provider: Provider, algorithm: str, method: str) -> dict[str, Any]:
     how = (
         ["--public"] if method == "none" else ["--grant", "client_credentials", "--token-endpoint-auth-method", method]
@@ -38,13 +45,12 @@ def register(provider: Provider, algorithm: str, method: str) -> dict[str, Any]:
 
 
 @contextmanager
-def script(name: str, provider: Provider) -> Iterator["subprocess.Popen[str]"]:
+def script(path: Path, provider: Provider) -> Iterator["subprocess.Popen[str]"]:
     """It trusts our certificate, and is told to overlook nothing."""
-    home = installed()
     environ = {**os.environ, "NODE_EXTRA_CA_CERTS": str(provider.certificate)}
-    command = ["node", "--no-warnings", f"{name}.mjs"]
+    command = ["node", "--no-warnings", path.name]
     with subprocess.Popen(
-        command, cwd=home, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, cwd=path.parent, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             yield process
@@ -68,7 +74,7 @@ def hear(pipe: IO[str] | None) -> dict[str, Any]:
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("library", ["openid_client", "oauth4webapi"])
-def test_a_strict_client_finds_nothing_wrong(provider: Provider, library: str, case: str) -> None:
+def test_a_strict_client_finds_nothing_wrong(scripts: Path, provider: Provider, library: str, case: str) -> None:
     algorithm, method, mode = CASES[case]
     made = register(provider, algorithm, method)
     asked = {
@@ -76,7 +82,7 @@ def test_a_strict_client_finds_nothing_wrong(provider: Provider, library: str, c
         "client_secret": made.get("client_secret"), "algorithm": algorithm, "method": method, "mode": mode,
         "audience": RESOURCE,
     }  # fmt: skip
-    with provider.open() as http, script(library, provider) as process:
+    with provider.open() as http, script(scripts / f"{library}.mjs", provider) as process:
         browser = Module(provider, http, mode)
         say(process.stdin, asked)
         while "open" in (told := hear(process.stdout)):
