@@ -41,6 +41,7 @@ from authsvc.flows.local_attempts import LocalAttempts
 from authsvc.flows.login import Login, SessionTokens
 from authsvc.flows.mark_reader import MarkReader
 from authsvc.flows.master_key import MasterKeyExchange
+from authsvc.flows.own_forms import OwnForms
 from authsvc.flows.password_login import PasswordLogin
 from authsvc.flows.passwords import Passwords
 from authsvc.flows.profiles import Profiles
@@ -187,6 +188,7 @@ async def open_flows(
             db, SealedSecret(db, clock, entropy, name="audit chain", master_key=master_key), clock,
             retention_days=settings.audit_retention_days,
         )  # fmt: skip
+        waiting = SealedSecret(db, clock, entropy, name="waiting requests", master_key=master_key)
         profiles = Profiles(db, audit, clock)
         tokens = SessionTokens(issuance, families, copies)
         password_login = PasswordLogin(db, passwords, limits, audit, metrics)
@@ -211,10 +213,10 @@ async def open_flows(
                 audience=(default_audience, settings.api_audience), session_seconds=settings.session_seconds,
             ),
             authorization=AuthorizationRequests(
-                db, copies, keys, Consents(db, audit, clock),
-                SealedSecret(db, clock, entropy, name="waiting requests", master_key=master_key), audit, metrics, clock,
-                entropy, issuer=settings.issuer, default_audience=default_audience,
+                db, copies, keys, Consents(db, audit, clock), waiting, metrics, clock, entropy,
+                issuer=settings.issuer, default_audience=default_audience,
             ),
+            forms=OwnForms(waiting, audit, entropy),
             hosted_login=HostedLogin(password_login, browser_sessions),
             browser_sessions=browser_sessions,
             access=Access(recognition, revocations, audit, audience=settings.api_audience),

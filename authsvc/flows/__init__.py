@@ -16,6 +16,7 @@ from authsvc.flows.introspection import Introspection
 from authsvc.flows.keys import SigningKeys
 from authsvc.flows.login import Login
 from authsvc.flows.master_key import MasterKeyExchange
+from authsvc.flows.own_forms import OwnForms
 from authsvc.flows.registration import Registration
 from authsvc.flows.revocation import Revocation
 from authsvc.flows.service_tokens import ServiceTokens
@@ -47,6 +48,8 @@ class Flows:
     """A password opens a session."""
     authorization: AuthorizationRequests
     """A client sends a user: log in, consent, go back with a code."""
+    forms: OwnForms
+    """Is this a form that this browser was given?"""
     hosted_login: HostedLogin
     """A password, on a page of ours, opens a session."""
     browser_sessions: BrowserSessions

@@ -12,7 +12,6 @@ from hashlib import sha256
 from authsvc.clock import Clock
 from authsvc.entropy import Entropy, mint_secret
 from authsvc.errors import AccessDenied, AuthsvcError, ConfigurationError, LoginRequired, NoRecipient
-from authsvc.flows.audit import Audit
 from authsvc.flows.client_copies import ClientCopies
 from authsvc.flows.consents import Consents
 from authsvc.flows.keys import SigningKeys
@@ -20,7 +19,6 @@ from authsvc.flows.sealed_secrets import SealedSecret
 from authsvc.metrics import Metrics
 from authsvc.models import Client, Session, User
 from authsvc.protocol import claims, id_token, jwt, sealed_request
-from authsvc.protocol.audit import Event
 from authsvc.protocol.authorization import AuthorizationRequest, Prompt, parse_request
 from authsvc.protocol.authorization_code import LIFE, PREFIX
 from authsvc.protocol.authorization_response import AuthorizationResponse, build_failure, build_success
@@ -70,7 +68,6 @@ class AuthorizationRequests:
         keys: SigningKeys,
         consents: Consents,
         secret: SealedSecret,
-        audit: Audit,
         metrics: Metrics,
         clock: Clock,
         entropy: Entropy,
@@ -83,7 +80,6 @@ class AuthorizationRequests:
         self._keys = keys
         self._consents = consents
         self._secret = secret
-        self._audit = audit
         self._metrics = metrics
         self._clock = clock
         self._entropy = entropy
@@ -224,18 +220,3 @@ class AuthorizationRequests:
         if Prompt.NONE in asked.prompt:
             raise LoginRequired("the id_token_hint is none of this client's")
         return None
-
-    # --- Forms
-
-    async def build_form_token(self, pending: Pending, *, purpose: str, browser: str, sid: str = "") -> str:
-        """What a form of ours carries, for this browser and this request alone (CSR-01, CSR-02)."""
-        key = await self._secret.get()
-        return sealed_request.build_form_token(key, purpose=purpose, browser=browser, sealed=pending.sealed, sid=sid)
-
-    def note_foreign_form(self) -> None:
-        """Another site has sent a form of ours."""
-        self._audit.observe(self._audit.build(Event.MALICIOUS_CSRF))
-
-    def mint_browser(self) -> str:
-        """What a browser is known by that has no session. It opens nothing."""
-        return mint_secret(self._entropy)

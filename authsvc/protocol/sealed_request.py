@@ -5,14 +5,13 @@ settings of that time, and never from anything else that a browser sends (AUZ-17
 brought it itself; nobody else can make one.
 """
 
-import hmac
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from authsvc.errors import ExpiredRequest, NoRecipient
+from authsvc.protocol import seals
 from authsvc.protocol.forms import Form
 
 LIFE = timedelta(minutes=10)
@@ -26,9 +25,7 @@ PARAMETERS = (
 )  # fmt: skip
 """All that are read. Others are left behind."""
 
-_MAC_BYTES = 32
 _CONTEXT = b"authsvc waiting request\0"
-_CSRF_CONTEXT = b"authsvc form\0"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -48,7 +45,7 @@ def seal(key: bytes, request: WaitingRequest) -> str:
     """Raises NoRecipient: it is too long to travel in a URL."""
     born = (request.born_at - _EPOCH) // timedelta(microseconds=1)
     body = msgspec.json.encode(_Sealed(born, request.form.pick(PARAMETERS)))
-    text = urlsafe_b64encode(_mac(key, body) + body).rstrip(b"=").decode("ascii")
+    text = seals.seal(key, _CONTEXT, body)
     if len(text) > MAX_LENGTH:
         raise NoRecipient("the request is too long")
     return text
@@ -59,29 +56,11 @@ def open_sealed(key: bytes, text: str, now: datetime) -> WaitingRequest:
     NoRecipient: nobody here has sealed it.
     ExpiredRequest: it has waited for too long.
     """
-    try:
-        raw = urlsafe_b64decode(text + "=" * (-len(text) % 4)) if len(text) <= MAX_LENGTH else b""
-    except ValueError:
-        raw = b""
-    mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
-    if not hmac.compare_digest(mac, _mac(key, body)):
+    body = seals.open_seal(key, _CONTEXT, text) if len(text) <= MAX_LENGTH else None
+    if body is None:
         raise NoRecipient("the parameter request was not made here")
     sealed = msgspec.json.decode(body, type=_Sealed)
     born_at = _EPOCH + timedelta(microseconds=sealed.born)
     if now >= born_at + LIFE:
         raise ExpiredRequest("the request has waited for too long")
     return WaitingRequest(Form(sealed.values), born_at)
-
-
-def build_form_token(key: bytes, *, purpose: str, browser: str, sealed: str, sid: str = "") -> str:
-    """What a form carries to show that it was given to this browser, for this request and this session (CSR-01)."""
-    message = "\0".join((purpose, browser, sid, sealed)).encode()
-    return urlsafe_b64encode(hmac.digest(key, _CSRF_CONTEXT + message, "sha256")).rstrip(b"=").decode("ascii")
-
-
-def is_form_token(token: str, expected: str) -> bool:
-    return hmac.compare_digest(token.encode(), expected.encode())
-
-
-def _mac(key: bytes, body: bytes) -> bytes:
-    return hmac.digest(key, _CONTEXT + body, "sha256")

@@ -3,16 +3,15 @@
 from urllib.parse import urlencode
 
 from authsvc.flows.authorization import LoginWanted, Outcome, Pending
-from authsvc.models import Client, Session
+from authsvc.models import Client
 from authsvc.protocol.authorization import AuthorizationRequest
 from authsvc.protocol.authorization_response import AuthorizationResponse, build_location
 from authsvc.protocol.forms import Form, parse_form, parse_query
 from authsvc.protocol.recipients import ResponseMode
-from authsvc.web.cookies import Cookie
 from authsvc.web.own_forms import REQUEST
 from authsvc.web.pages import views
 from authsvc.web.pages.renderer import Wishes
-from authsvc.web.request import Call, find_header, flows_of, pages_of, read_body, site_of, wishes_of
+from authsvc.web.request import Call, find_header, find_session, flows_of, pages_of, read_body, site_of, wishes_of
 from authsvc.web.responses import Answer, Headers, see_other
 
 LOGIN, CONSENT = "/login", "/consent"
@@ -34,12 +33,6 @@ async def _read(request: Call) -> Form:
         return parse_query(request.scope["query_string"])
     body = await read_body(request)
     return parse_form(body, find_header(request.scope, b"content-type"), keeps_repeated=True)
-
-
-async def find_session(request: Call) -> Session | None:
-    """The session of the browser's cookie. Raises Unavailable."""
-    cookie = site_of(request).cookies.find(request.scope, Cookie.SESSION)
-    return await flows_of(request).browser_sessions.find(cookie)
 
 
 def find_sealed(request: Call) -> str | None:

@@ -2,15 +2,14 @@
 
 from authsvc.errors import AuthsvcError, InvalidCredentials, TooManyAttempts, Unavailable
 from authsvc.flows.authorization import LoginWanted, Pending
-from authsvc.web.authorize import LOGIN, answer, find_sealed, find_session, view_of, wishes_for
+from authsvc.protocol.own_forms import Purpose
+from authsvc.web.authorize import LOGIN, answer, find_sealed, view_of, wishes_for
 from authsvc.web.cookies import Cookie
 from authsvc.web.errors import headers_of, status_of
-from authsvc.web.own_forms import REQUEST, build_own_form, is_ours, read_own_form
+from authsvc.web.own_forms import REQUEST, build_own_forms, is_ours, read_own_form
 from authsvc.web.pages.views import LoginPage, LoginProblem
-from authsvc.web.request import Call, address_of, flows_of, pages_of, site_of
+from authsvc.web.request import Call, address_of, find_session, flows_of, pages_of, site_of
 from authsvc.web.responses import Answer
-
-PURPOSE = "login"
 
 
 async def show_login(request: Call) -> Answer:
@@ -29,7 +28,7 @@ async def log_in(request: Call) -> Answer:
     form = await read_own_form(request)
     pending = await flows.authorization.resume(form.one(REQUEST))
     username, password = form.one("username"), form.one("password")
-    if not await is_ours(request, form, pending, purpose=PURPOSE):
+    if not await is_ours(request, form, Purpose(LOGIN, pending.sealed)):
         return await _show_again(request, pending, LoginProblem.EXPIRED, username, status=403)
     if form.one("answer") == "cancel":
         return answer(request, pending, flows.authorization.deny(pending))
@@ -75,19 +74,18 @@ async def _draw(
     status: int = 200,
     error: AuthsvcError | None = None,
 ) -> Answer:
-    own = await build_own_form(request, pending, LOGIN, purpose=PURPOSE)
+    (form,), headers = await build_own_forms(request, Purpose(LOGIN, pending.sealed))
     known = "" if wanted.user is None else wanted.user.email
     page = LoginPage(
         client=view_of(pending.client),
         returns_to=pending.recipient.redirect_uri,
-        form=own.form,
+        form=form,
         username=username or known or wanted.asked.login_hint or "",
         problem=problem,
         wait_seconds=error.retry_after if isinstance(error, (TooManyAttempts, Unavailable)) else 0,
         confirms=wanted.user is not None,
         may_cancel=True,
     )
-    headers = own.headers
     if error is not None:
         status, headers = status_of(error), [*headers, *headers_of(error)]
     return pages_of(request).draw(page, wishes_for(request, wanted.asked), status, headers)

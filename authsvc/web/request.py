@@ -1,4 +1,4 @@
-"""Reading requests: bodies with a limit, forms, JSON, bearer tokens."""
+"""Reading requests: bodies with a limit, forms, JSON, bearer tokens, the cookie of a session."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,12 @@ from authsvc.errors import (
     UnsupportedMediaType,
 )
 from authsvc.flows import Flows
-from authsvc.models import AccessToken
+from authsvc.models import AccessToken, Session
 from authsvc.protocol.addresses import Address, Network, client_address
 from authsvc.protocol.client_auth import PresentedCredentials
 from authsvc.protocol.forms import Form, parse_form
 from authsvc.web.at_once import Taker
-from authsvc.web.cookies import Site
+from authsvc.web.cookies import Cookie, Site
 from authsvc.web.pages.renderer import Pages, Wishes
 
 MAX_BODY_BYTES = 65_536
@@ -202,3 +202,9 @@ async def authorize_ending(request: Call) -> AccessToken:
         InvalidRequest, MissingToken, InvalidToken, Forbidden, Unavailable.
     """
     return await flows_of(request).access.authorize_ending(find_bearer_token(request))
+
+
+async def find_session(request: Call) -> Session | None:
+    """The session of the browser's cookie. Raises Unavailable."""
+    cookie = site_of(request).cookies.find(request.scope, Cookie.SESSION)
+    return await flows_of(request).browser_sessions.find(cookie)

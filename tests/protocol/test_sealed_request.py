@@ -1,4 +1,4 @@
-"""Requests that wait: nobody else can make one, and each comes back as it went, for a while (AUZ-17, CSR-01)."""
+"""Requests that wait: nobody else can make one, and each comes back as it went, for a while (AUZ-17)."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import timedelta
@@ -14,8 +14,6 @@ from authsvc.protocol.sealed_request import (
     MAX_LENGTH,
     PARAMETERS,
     WaitingRequest,
-    build_form_token,
-    is_form_token,
     open_sealed,
     seal,
 )
@@ -88,28 +86,3 @@ def test_a_long_request_travels_and_one_that_no_url_can_hold_is_refused() -> Non
     open_sealed(KEY, sealed(form), NOW)
     with pytest.raises(NoRecipient):
         sealed(a_form(login_hint="x" * MAX_LENGTH))
-
-
-# --- The token of a form
-
-TOKEN = {"purpose": "login", "browser": "b", "sealed": "s", "sid": "sid"}
-
-
-@pytest.mark.parametrize("changed", [*TOKEN, "key"])
-def test_a_token_is_for_one_thing_alone(changed: str) -> None:
-    other = build_form_token(
-        OTHER if changed == "key" else KEY, **(TOKEN | ({} if changed == "key" else {changed: "x"}))
-    )
-    own = build_form_token(KEY, **TOKEN)
-    assert is_form_token(own, build_form_token(KEY, **TOKEN))
-    assert not is_form_token(other, own)
-
-
-@pytest.mark.parametrize("text", ["", "x", "ü", "\x00"])
-def test_a_token_that_is_none_is_refused(text: str) -> None:
-    assert not is_form_token(text, build_form_token(KEY, **TOKEN))
-
-
-def test_a_part_does_not_run_into_the_next() -> None:
-    one = build_form_token(KEY, purpose="login", browser="ab", sealed="c", sid="d")
-    assert one != build_form_token(KEY, purpose="login", browser="a", sealed="c", sid="bd")
