@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Sequence
+from enum import StrEnum
 
 
 class AuthsvcError(Exception):
@@ -232,6 +233,24 @@ class InvalidValue(AuthsvcError):
     def __init__(self, description: str, *, pointer: str = "") -> None:
         super().__init__(description)
         self.pointer = pointer
+
+
+class PasswordFault(StrEnum):
+    """What is wrong with a password."""
+
+    WRONG = "wrong"
+    """The current one."""
+    SHORT = "short"
+    LONG = "long"
+    GUESSABLE = "guessable"
+
+
+class InvalidPassword(InvalidValue):
+    """A password is not acceptable, or not the current one. `fault` says why to who does not read the description."""
+
+    def __init__(self, description: str, *, pointer: str = "", fault: PasswordFault = PasswordFault.WRONG) -> None:
+        super().__init__(description, pointer=pointer)
+        self.fault = fault
 
 
 class InvalidCredentials(AuthsvcError):

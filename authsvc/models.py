@@ -75,6 +75,8 @@ class User:
     disabled_at: datetime | None
     updated_at: datetime | None = None
     """When the claims were last changed; None: never."""
+    password_changed_at: datetime | None = None
+    """None: never, as far as is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,32 @@ class Session:
     expires_at: datetime
     idle_until: datetime | None = None
     """Until when its cookie opens it, if nobody uses it; None: it has no cookie."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSession:
+    """A session that lives, as its user is shown it."""
+
+    sid: str
+    client_id: str
+    client_name: str
+    device: str | None
+    """What they logged in with."""
+    address: str | None
+    """From where."""
+    since: datetime
+    seen_at: datetime | None
+    """When it was last used, to the minute; None: not since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What a client may do with a user's account, and since when: because the user allowed it and that is remembered,
+    or because it has tokens that outlive sessions."""
+
+    client: Client
+    scope: tuple[str, ...]
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

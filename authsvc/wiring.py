@@ -26,6 +26,7 @@ from authsvc.flows.client_credentials import ClientCredentialsGrant
 from authsvc.flows.clients import Clients
 from authsvc.flows.coalescer import Coalescer
 from authsvc.flows.code_grant import CodeGrant
+from authsvc.flows.connections import Connections
 from authsvc.flows.consents import Consents
 from authsvc.flows.election import Election
 from authsvc.flows.exchange import Exchange, Grant
@@ -42,6 +43,8 @@ from authsvc.flows.login import Login, SessionTokens
 from authsvc.flows.mark_reader import MarkReader
 from authsvc.flows.master_key import MasterKeyExchange
 from authsvc.flows.own_forms import OwnForms
+from authsvc.flows.own_sessions import OwnSessions
+from authsvc.flows.password_change import PasswordChange
 from authsvc.flows.password_login import PasswordLogin
 from authsvc.flows.passwords import Passwords
 from authsvc.flows.profiles import Profiles
@@ -191,9 +194,10 @@ async def open_flows(
         waiting = SealedSecret(db, clock, entropy, name="waiting requests", master_key=master_key)
         profiles = Profiles(db, audit, clock)
         tokens = SessionTokens(issuance, families, copies)
+        password_change = PasswordChange(db, revocations, passwords, limits, audit)
         password_login = PasswordLogin(db, passwords, limits, audit, metrics)
         browser_sessions = BrowserSessions(
-            db, revocations, audit, clock, entropy,
+            db, revocations, audit, password_change, clock, entropy,
             session_seconds=settings.session_seconds, idle_seconds=settings.session_idle_seconds,
         )  # fmt: skip
 
@@ -219,9 +223,11 @@ async def open_flows(
             forms=OwnForms(waiting, audit, entropy),
             hosted_login=HostedLogin(password_login, browser_sessions),
             browser_sessions=browser_sessions,
+            sessions=OwnSessions(db, revocations, clock),
+            connections=Connections(db, copies, revocations, clock),
             access=Access(recognition, revocations, audit, audience=settings.api_audience),
             account=Account(
-                db, revocations, passwords, tokens, profiles, limits, audit, clock
+                db, revocations, password_change, tokens, profiles
             ),
             userinfo=UserInfo(
                 db, recognition, copies, issuance, clock,

@@ -9,6 +9,7 @@ from authsvc.flows.authorization import AuthorizationRequests
 from authsvc.flows.browser_sessions import BrowserSessions
 from authsvc.flows.canary import Canary
 from authsvc.flows.clients import Clients
+from authsvc.flows.connections import Connections
 from authsvc.flows.exchange import Exchange
 from authsvc.flows.hosted_login import HostedLogin
 from authsvc.flows.housekeeping import Housekeeping
@@ -17,6 +18,7 @@ from authsvc.flows.keys import SigningKeys
 from authsvc.flows.login import Login
 from authsvc.flows.master_key import MasterKeyExchange
 from authsvc.flows.own_forms import OwnForms
+from authsvc.flows.own_sessions import OwnSessions
 from authsvc.flows.registration import Registration
 from authsvc.flows.revocation import Revocation
 from authsvc.flows.service_tokens import ServiceTokens
@@ -53,7 +55,11 @@ class Flows:
     hosted_login: HostedLogin
     """A password, on a page of ours, opens a session."""
     browser_sessions: BrowserSessions
-    """Whose cookie is this?"""
+    """Whose cookie is this? A new password, logging out."""
+    sessions: OwnSessions
+    """Where is a user logged in? End it there."""
+    connections: Connections
+    """Which clients may use a user's account? Take it back."""
     access: Access
     """Whose live token is this, and is it meant for this API?"""
     account: Account

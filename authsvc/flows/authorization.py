@@ -17,7 +17,7 @@ from authsvc.flows.consents import Consents
 from authsvc.flows.keys import SigningKeys
 from authsvc.flows.sealed_secrets import SealedSecret
 from authsvc.metrics import Metrics
-from authsvc.models import Client, Session, User
+from authsvc.models import Client, ConsentPolicy, Session, User
 from authsvc.protocol import claims, id_token, jwt, sealed_request
 from authsvc.protocol.authorization import AuthorizationRequest, Prompt, parse_request
 from authsvc.protocol.authorization_code import LIFE, PREFIX
@@ -174,16 +174,19 @@ class AuthorizationRequests:
             return ConsentWanted(asked, session, user)
         if allowed:
             await self._consents.remember(session, client.client_id, consent_of(asked, client))
-        code = await self._issue(asked, client, session)
-        if code is None:  # the session ended in this moment
+        by_consent = allowed or client.consent is not ConsentPolicy.NEVER
+        code = await self._issue(asked, client, session, by_consent=by_consent)
+        if code is None:  # the session ended in this moment, or the consent was taken back
             if Prompt.NONE in asked.prompt:
                 raise LoginRequired("the user is not logged in")
             return LoginWanted(asked, None)
         self._metrics.authorization_request("issued")
         return build_success(pending.recipient, code, self._issuer)
 
-    async def _issue(self, asked: AuthorizationRequest, client: Client, session: Session) -> str | None:
-        """A code, of which only the digest is kept (AUZ-12). None when the session has ended."""
+    async def _issue(
+        self, asked: AuthorizationRequest, client: Client, session: Session, *, by_consent: bool
+    ) -> str | None:
+        """A code, of which only the digest is kept (AUZ-12). None when what it rests on is gone."""
         code, now = mint_secret(self._entropy, PREFIX), self._clock.now()
         recipient = asked.recipient
         is_written = await authorization_codes.insert_code(
@@ -197,6 +200,7 @@ class AuthorizationRequests:
             code_challenge=asked.code_challenge,
             nonce=asked.nonce,
             claims=claims.build_document(asked.claims),
+            by_consent=by_consent,
             now=now,
             expires_at=now + LIFE,
         )

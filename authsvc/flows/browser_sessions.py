@@ -8,13 +8,16 @@ from hashlib import sha256
 from authsvc.clock import Clock
 from authsvc.entropy import Entropy, mint_id, mint_secret
 from authsvc.flows.audit import Audit
+from authsvc.flows.password_change import PasswordChange
 from authsvc.flows.password_login import FIRST_PARTY_CLIENT_ID
 from authsvc.flows.revocations import Revocations
 from authsvc.logs import get_logger
 from authsvc.models import Session, User
+from authsvc.protocol.accounts import PasswordChangeRequest
+from authsvc.protocol.addresses import Address
 from authsvc.protocol.audit import Event
 from authsvc.protocol.revocation import EVERYTHING, client_mark, user_mark
-from authsvc.tables import sessions
+from authsvc.tables import sessions, users
 from authsvc.tables.db import Database
 
 MAX_COOKIE_LENGTH = 64
@@ -38,6 +41,7 @@ class BrowserSessions:
         db: Database,
         revocations: Revocations,
         audit: Audit,
+        password_change: PasswordChange,
         clock: Clock,
         entropy: Entropy,
         *,
@@ -47,6 +51,7 @@ class BrowserSessions:
         self._db = db
         self._revocations = revocations
         self._audit = audit
+        self._password_change = password_change
         self._clock = clock
         self._entropy = entropy
         self._life = timedelta(seconds=session_seconds)
@@ -63,10 +68,22 @@ class BrowserSessions:
         now = self._clock.now()
         session = await sessions.find_live_session(self._db, _digest(cookie), now)
         if session is not None and session.idle_until is not None and session.idle_until < now + self._idle - STEP:
-            await sessions.update_idle(self._db, session.sid, now + self._idle)
+            await sessions.update_idle(self._db, session.sid, now + self._idle, now)
         return session
 
-    async def open(self, user: User, methods: tuple[str, ...]) -> OpenedSession | None:
+    async def find_any(self, cookie: str | None) -> Session | None:
+        """The session that this cookie opens, or has opened. Raises Unavailable."""
+        if cookie is None or len(cookie) > MAX_COOKIE_LENGTH:
+            return None
+        return await sessions.find_session(self._db, _digest(cookie))
+
+    async def find_user(self, session: Session) -> User | None:
+        """Whose it is; None when they are gone since it was found. Raises Unavailable."""
+        return await users.find_user(self._db, session.sub)
+
+    async def open(
+        self, user: User, methods: tuple[str, ...], *, device: str | None, address: Address | None
+    ) -> OpenedSession | None:
         """A session of this user, whose password has just been verified. None when user or client have changed since
         they were looked at.
 
@@ -89,6 +106,8 @@ class BrowserSessions:
                 expires_at=now + self._life,
                 cookie_digest=_digest(cookie),
                 idle_until=min(now + self._idle, now + self._life),
+                device=device,
+                address=None if address is None else str(address),
             )
             if session is None:
                 return None
@@ -113,14 +132,33 @@ class BrowserSessions:
         else:
             await sessions.end_session(self._db, old.sid, self._clock.now())
 
+    @property
+    def min_password_length(self) -> int:
+        return self._password_change.min_length
+
+    async def change_password(self, session: Session, request: PasswordChangeRequest) -> str:
+        """Change the password of the session's user. Every other session ends; this one goes on with the cookie that is
+        returned, and with no other (SES-01).
+
+        Raises:
+            InvalidPassword, InvalidToken, TooManyAttempts, Unavailable: as `PasswordChange.change`. After Unavailable
+                it may be changed all the same, and then nobody has the cookie.
+        """
+        cookie = mint_secret(self._entropy)
+        await self._password_change.change(
+            session.sub, session.sid, request, lambda tx: sessions.update_cookie(tx, session.sid, _digest(cookie))
+        )
+        return cookie
+
     async def end(self, session: Session) -> None:
-        """The session is over, and every token that bears its name is dead when this returns.
+        """The session is over, and every token that bears its name is dead when this returns. One that has ended lately
+        is ended once more.
 
         Raises:
             Unavailable: try again.
         """
         async with self._revocations.revoke() as revoking:
-            await revoking.session(session.sid, sub=session.sub)
+            await revoking.sessions_of(session.sub, only=session.sid)
 
 
 def _digest(cookie: str) -> bytes:

@@ -13,7 +13,9 @@ class HostedLogin:
         self._password = password
         self._sessions = browser_sessions
 
-    async def log_in(self, email: str, password: str, address: Address | None, *, cookie: str | None) -> OpenedSession:
+    async def log_in(
+        self, email: str, password: str, address: Address | None, *, cookie: str | None, device: str | None = None
+    ) -> OpenedSession:
         """Open a session in place of the one that the browser's cookie opens, if it opens one.
 
         Raises:
@@ -23,9 +25,11 @@ class HostedLogin:
             Unavailable: too many logins at once, or the store cannot be asked.
         """
         with self._password.counted():
-            return await self._log_in(email, password, address, cookie)
+            return await self._log_in(email, password, address, cookie, device)
 
-    async def _log_in(self, email: str, password: str, address: Address | None, cookie: str | None) -> OpenedSession:
+    async def _log_in(
+        self, email: str, password: str, address: Address | None, cookie: str | None, device: str | None
+    ) -> OpenedSession:
         self._password.check_room()
         try:
             prepared = prepare(password)
@@ -33,7 +37,7 @@ class HostedLogin:
             raise InvalidCredentials from None
 
         async def open_session(user: User) -> OpenedSession | None:
-            return await self._sessions.open(user, ("pwd",))
+            return await self._sessions.open(user, ("pwd",), device=device, address=address)
 
         old = await self._sessions.find(cookie)
         user, opened = await self._password.open(email, prepared, address, open_session)

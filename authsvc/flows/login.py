@@ -80,7 +80,9 @@ class Login:
         self._entropy = entropy
         self._session_life = timedelta(seconds=session_seconds)
 
-    async def log_in(self, request: LoginRequest, address: Address | None) -> LoginResponse:
+    async def log_in(
+        self, request: LoginRequest, address: Address | None, *, device: str | None = None
+    ) -> LoginResponse:
         """Open a session and answer with its first tokens.
 
         Raises:
@@ -92,15 +94,18 @@ class Login:
             Unavailable: too many logins at once, or the store cannot be asked.
         """
         with self._password.counted():
-            return await self._log_in(request, address)
+            return await self._log_in(request, address, device)
 
-    async def _log_in(self, request: LoginRequest, address: Address | None) -> LoginResponse:
+    async def _log_in(self, request: LoginRequest, address: Address | None, device: str | None) -> LoginResponse:
         self._password.check_room()
         client = await self._find_client(request)
         scope = granted_scope(None if request.scope is UNSET else parse_scope(request.scope), client.scope)
         prepared = prepare(request.password)
         user, grant = await self._password.open(
-            request.email, prepared, address, lambda user: self._open_session(user, client, scope)
+            request.email,
+            prepared,
+            address,
+            lambda user: self._open_session(user, client, scope, device=device, address=address),
         )
         log.info("session opened", sub=user.sub, sid=grant.sid, client_id=client.client_id)
         response = await self._tokens.issue(grant, user, scope)
@@ -114,7 +119,9 @@ class Login:
             raise InvalidClient("the client may not log users in")
         return copy.client
 
-    async def _open_session(self, user: User, client: Client, scope: tuple[str, ...]) -> Grant | None:
+    async def _open_session(
+        self, user: User, client: Client, scope: tuple[str, ...], *, device: str | None, address: Address | None
+    ) -> Grant | None:
         """None when user or client have changed since they were looked at."""
         now = self._clock.now()
         async with self._db.transaction() as tx:
@@ -130,6 +137,8 @@ class Login:
                 methods=("pwd",),
                 now=now,
                 expires_at=now + self._session_life,
+                device=device,
+                address=None if address is None else str(address),
             )
             if session is None:
                 return None

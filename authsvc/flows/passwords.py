@@ -21,6 +21,11 @@ class Passwords:
         self._peppers = peppers
         self._rules = rules
 
+    @property
+    def min_length(self) -> int:
+        """Of a new one."""
+        return self._rules.min_length
+
     def check_room(self) -> None:
         """Refuse early, before any other work is done for a login that could not be finished. Raises Unavailable."""
         self._hasher.check_room()

@@ -46,22 +46,42 @@ class Revoking:
     async def token(
         self, jti: str, expires_at: datetime, *, sub: str | None = None, client_id: str | None = None
     ) -> None:
-        await self._present(rules.token_mark(jti), expires_at)
+        await self._present(rules.token_mark(jti), expires_at=expires_at)
         self._revoked("token", sub=sub, client_id=client_id, jti=jti)
 
     async def session(self, sid: str, *, sub: str | None = None) -> None:
         await sessions.end_session(self.tx, sid, self.now)
-        await self._present(rules.session_mark(sid), rules.presence_expiry(self.now))
+        await self._present(rules.session_mark(sid))
         self.kinds.append("session")
         self.note(Event.SESSION_LOGOUT, sub=sub, sid=sid)
 
+    async def sessions_of(self, sub: str, *, only: str | None = None, but: str | None = None) -> bool:
+        """End sessions of this user and of nobody else: one, or all but one. What has ended lately is done again, as by
+        whoever tries again (C5). False when there is none."""
+        ended = await sessions.end_sessions_of(
+            self.tx, sub, self.now, since=self.now - rules.PRESENCE_LIFE, only=only, but=but
+        )
+        await self._present(*map(rules.session_mark, ended))
+        for sid in (sid for sid, is_new in ended.items() if is_new):
+            self.kinds.append("session")
+            self.note(Event.SESSION_LOGOUT, sub=sub, sid=sid)
+        return bool(ended)
+
+    async def grants_of(self, sub: str, client_id: str) -> int:
+        """End all that this user gave this client; what has ended lately is done again. How much there was of it."""
+        ended = await grants.end_grants_of(self.tx, sub, client_id, self.now, since=self.now - rules.PRESENCE_LIFE)
+        await self._present(*map(rules.grant_mark, ended))
+        many = sum(ended.values())
+        self.kinds += ["grant"] * many
+        return many
+
     async def grant(self, grant_id: str, *, sub: str | None = None, client_id: str | None = None) -> None:
         await grants.end_grant(self.tx, grant_id, self.now)
-        await self._present(rules.grant_mark(grant_id), rules.presence_expiry(self.now))
+        await self._present(rules.grant_mark(grant_id))
         self._revoked("grant", sub=sub, client_id=client_id, grant_id=grant_id)
 
     async def key(self, kid: str) -> None:
-        await self._present(rules.key_mark(kid), rules.presence_expiry(self.now))
+        await self._present(rules.key_mark(kid))
         self.kinds.append("key")
         self.note(Event.KEY_REMOVED, kid=kid, reason="killed")
 
@@ -81,9 +101,10 @@ class Revoking:
         self.note(Event.GLOBAL_REVOCATION)
         return await self._raise(rules.EVERYTHING)
 
-    async def _present(self, mark: str, expires_at: datetime) -> None:
-        await revocations.insert_mark(self.tx, mark, now=self.now, expires_at=expires_at)
-        self.marks[mark] = 1
+    async def _present(self, *marks: str, expires_at: datetime | None = None) -> None:
+        expires_at = expires_at or rules.presence_expiry(self.now)
+        await revocations.insert_marks(self.tx, marks, now=self.now, expires_at=expires_at)
+        self.marks |= dict.fromkeys(marks, 1)
 
     async def _raise(self, mark: str) -> int:
         expires_at = rules.number_expiry(self.now)

@@ -47,6 +47,7 @@ class Event(StrEnum):
     SYS_SHUTDOWN = "sys_shutdown"
     SYS_MONITOR_DISABLED = "sys_monitor_disabled"
     CONSENT_GRANTED = "consent_granted"
+    CONSENT_WITHDRAWN = "consent_withdrawn"
     MALICIOUS_CSRF = "malicious_csrf"
     CLIENT_CREATED = "client_created"
     CLIENT_UPDATED = "client_updated"
@@ -71,6 +72,7 @@ _INFO = {
     Event.AUTHN_PASSWORD_CHANGE,
     Event.AUTHN_TOKEN_REVOKED,
     Event.CONSENT_GRANTED,
+    Event.CONSENT_WITHDRAWN,
     Event.SESSION_CREATED,
     Event.SESSION_LOGOUT,
 }

@@ -6,7 +6,7 @@ from itertools import pairwise
 from unicodedata import normalize
 from urllib.parse import urlsplit
 
-from authsvc.errors import InvalidValue
+from authsvc.errors import InvalidPassword, InvalidValue, PasswordFault
 
 MAX_CODE_POINTS = 256
 MAX_BYTES = 1024
@@ -38,8 +38,10 @@ def prepare(password: str, *, pointer: str = "/password") -> bytes:
             raise InvalidValue("the password is not valid Unicode text", pointer=pointer) from None
         if len(prepared) <= MAX_CODE_POINTS and len(encoded) <= MAX_BYTES:
             return encoded
-    raise InvalidValue(
-        f"the password is longer than {MAX_CODE_POINTS} characters or {MAX_BYTES} bytes", pointer=pointer
+    raise InvalidPassword(
+        f"the password is longer than {MAX_CODE_POINTS} characters or {MAX_BYTES} bytes",
+        pointer=pointer,
+        fault=PasswordFault.LONG,
     )
 
 
@@ -54,10 +56,14 @@ def prepare_new(password: str, rules: PasswordRules, *, email: str, pointer: str
     prepared = prepare(password, pointer=pointer)
     text = prepared.decode()
     if len(text) < rules.min_length:
-        raise InvalidValue(f"the password needs at least {rules.min_length} characters; {GUIDANCE}", pointer=pointer)
+        raise InvalidPassword(
+            f"the password needs at least {rules.min_length} characters; {GUIDANCE}",
+            pointer=pointer,
+            fault=PasswordFault.SHORT,
+        )
     weakness = find_weakness(text, rules, email)
     if weakness is not None:
-        raise InvalidValue(f"the password {weakness}; {GUIDANCE}", pointer=pointer)
+        raise InvalidPassword(f"the password {weakness}; {GUIDANCE}", pointer=pointer, fault=PasswordFault.GUESSABLE)
     return prepared
 
 

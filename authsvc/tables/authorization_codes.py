@@ -23,20 +23,22 @@ async def insert_code(
     code_challenge: str | None,
     nonce: str | None,
     claims: JsonObject | None,
+    by_consent: bool,
     now: datetime,
     expires_at: datetime,
 ) -> bool:
     """Write a code down, in one statement with all that allows it: session, user and client live, and the numbers are
-    those of that instant. False when one of these no longer holds."""
+    those of that instant. With `by_consent` the user's consent is remembered still: who takes it back waits for this,
+    or this for them. False when one of these no longer holds."""
     row = await db.fetchrow(
-        """
+        f"""
         INSERT INTO auth.authorization_codes (
                digest, client_id, sub, sid, redirect_uri, scope, resources, code_challenge, nonce, claims, gen_user,
                gen_client, gen_everything, methods, authenticated_at, session_ends_at, created_at, expires_at)
         SELECT $1, c.client_id, s.sub, s.sid, $4, $5, $6, $7, $8, $9, s.gen_user,
                coalesce((SELECT generation FROM auth.token_blacklist WHERE mark = 'c:' || c.client_id), 0),
                s.gen_everything, s.methods, s.authenticated_at, s.expires_at, $10, $11
-          FROM auth.sessions s, auth.users u, auth.clients c
+          FROM auth.sessions s, auth.users u, auth.clients c{", auth.consents a" if by_consent else ""}
          WHERE s.sid = $3 AND s.ended_at IS NULL AND s.expires_at > $10
            AND u.sub = s.sub AND u.disabled_at IS NULL
            AND c.client_id = $2 AND c.disabled_at IS NULL
@@ -45,7 +47,8 @@ async def insert_code(
                 WHERE b.mark = 's:' || s.sid
                    OR (b.mark = 'u:' || s.sub AND b.generation > s.gen_user)
                    OR (b.mark = '*' AND b.generation > s.gen_everything))
-           FOR SHARE OF s, u, c
+           {"AND a.sub = s.sub AND a.client_id = c.client_id AND a.scope @> $5" if by_consent else ""}
+           FOR SHARE OF s, u, c{", a" if by_consent else ""}
         RETURNING digest
         """,
         digest,
@@ -61,6 +64,17 @@ async def insert_code(
         expires_at,
     )
     return row is not None
+
+
+async def end_codes_of(db: Queries, sub: str, client_id: str, now: datetime) -> None:
+    """Nobody redeems what this user was to give this client. Waits for who is doing it at this moment."""
+    await db.execute(
+        "UPDATE auth.authorization_codes SET consumed_at = $3 "
+        "WHERE sub = $1 AND client_id = $2 AND consumed_at IS NULL",
+        sub,
+        client_id,
+        now,
+    )
 
 
 async def find_code(db: Queries, digest: bytes) -> AuthorizationCode | None:

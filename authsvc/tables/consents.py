@@ -3,16 +3,14 @@
 from datetime import datetime
 
 from authsvc.models import Consent
-from authsvc.tables.db import Queries
+from authsvc.tables.db import Queries, Row
 
 
 async def find_consent(db: Queries, sub: str, client_id: str) -> Consent | None:
     row = await db.fetchrow(
         "SELECT scope, resources, claims FROM auth.consents WHERE sub = $1 AND client_id = $2", sub, client_id
     )
-    if row is None:
-        return None
-    return Consent(frozenset(row["scope"]), frozenset(row["resources"]), frozenset(row["claims"]))
+    return None if row is None else _consent(row)
 
 
 async def add_consent(db: Queries, sub: str, client_id: str, consent: Consent, now: datetime) -> None:
@@ -34,3 +32,23 @@ async def add_consent(db: Queries, sub: str, client_id: str, consent: Consent, n
         sorted(consent.claims),
         now,
     )
+
+
+async def list_consents(db: Queries, sub: str) -> dict[str, tuple[Consent, datetime]]:
+    """By client, what a user has allowed, and since when."""
+    rows = await db.fetch(
+        "SELECT client_id, scope, resources, claims, granted_at FROM auth.consents WHERE sub = $1", sub
+    )
+    return {row["client_id"]: (_consent(row), row["granted_at"]) for row in rows}
+
+
+async def delete_consent(db: Queries, sub: str, client_id: str) -> bool:
+    """False when there is none. Waits for who is writing down a code that rests on it."""
+    row = await db.fetchrow(
+        "DELETE FROM auth.consents WHERE sub = $1 AND client_id = $2 RETURNING client_id", sub, client_id
+    )
+    return row is not None
+
+
+def _consent(row: Row) -> Consent:
+    return Consent(frozenset(row["scope"]), frozenset(row["resources"]), frozenset(row["claims"]))

@@ -83,6 +83,43 @@ async def end_grant(db: Queries, grant_id: str, now: datetime) -> None:
     await db.execute("UPDATE auth.grants SET ended_at = $2 WHERE grant_id = $1 AND ended_at IS NULL", grant_id, now)
 
 
+async def end_grants_of(db: Queries, sub: str, client_id: str, now: datetime, *, since: datetime) -> dict[str, bool]:
+    """End all that this user gave this client. What it is, with what has ended since then; and whether it is by this
+    that it has."""
+    rows = await db.fetch(
+        """
+        WITH theirs AS (
+            SELECT grant_id, ended_at FROM auth.grants
+             WHERE sub = $1 AND client_id = $2 AND (ended_at IS NULL OR ended_at > $4)
+             ORDER BY grant_id FOR UPDATE)
+        UPDATE auth.grants g SET ended_at = coalesce(theirs.ended_at, $3) FROM theirs
+         WHERE g.grant_id = theirs.grant_id
+        RETURNING g.grant_id, theirs.ended_at IS NULL AS is_new
+        """,
+        sub,
+        client_id,
+        now,
+        since,
+    )
+    return {row["grant_id"]: row["is_new"] for row in rows}
+
+
+async def list_offline_grants(db: Queries, sub: str, now: datetime) -> dict[str, tuple[frozenset[str], datetime]]:
+    """By client, what a user's live grants let it do that outlive sessions, and since when."""
+    rows = await db.fetch(
+        f"""
+        SELECT g.client_id, min(g.authenticated_at) AS since,
+               array_remove(array_agg(DISTINCT each), NULL) AS scope
+          FROM auth.grants g LEFT JOIN LATERAL unnest(g.scope) each ON true
+         WHERE g.sub = $1 AND g.sid IS NULL AND {_IS_LIVE}
+         GROUP BY g.client_id
+        """,
+        sub,
+        now,
+    )
+    return {row["client_id"]: (frozenset(row["scope"]), row["since"]) for row in rows}
+
+
 async def update_user_generation(db: Queries, sid: str, generation: int) -> None:
     """Carry the grants of a session over a raised number of its user."""
     await db.execute("UPDATE auth.grants SET gen_user = $2 WHERE sid = $1 AND ended_at IS NULL", sid, generation)

@@ -13,12 +13,18 @@ async def find_generations(db: Queries, marks: Collection[str]) -> dict[str, int
 
 
 async def insert_mark(db: Queries, mark: str, *, now: datetime, expires_at: datetime) -> None:
-    """Make a mark present. Idempotent; a mark never comes to expire sooner."""
+    """As `insert_marks`, of one."""
+    await insert_marks(db, (mark,), now=now, expires_at=expires_at)
+
+
+async def insert_marks(db: Queries, marks: Collection[str], *, now: datetime, expires_at: datetime) -> None:
+    """Make marks present. Idempotent; a mark never comes to expire sooner."""
     await db.execute(
-        "INSERT INTO auth.token_blacklist (mark, generation, created_at, expires_at) VALUES ($1, 1, $2, $3) "
+        "INSERT INTO auth.token_blacklist (mark, generation, created_at, expires_at) "
+        "SELECT mark, 1, $2, $3 FROM unnest($1::text[]) AS mark "
         "ON CONFLICT (mark) DO UPDATE SET created_at = excluded.created_at, "
         "expires_at = greatest(token_blacklist.expires_at, excluded.expires_at)",
-        mark,
+        sorted(marks),
         now,
         expires_at,
     )

@@ -5,7 +5,10 @@ from datetime import datetime
 from authsvc.models import JsonObject, User
 from authsvc.tables.db import Queries, Row
 
-_COLUMNS = "sub, email, email_canonical, email_verified, password_hash, claims, created_at, disabled_at, updated_at"
+_COLUMNS = (
+    "sub, email, email_canonical, email_verified, password_hash, claims, created_at, disabled_at, updated_at, "
+    "password_changed_at"
+)
 
 
 async def insert_user(db: Queries, user: User) -> bool:
@@ -43,14 +46,18 @@ async def lock_user(db: Queries, sub: str) -> None:
     await db.execute("SELECT FROM auth.users WHERE sub = $1 FOR NO KEY UPDATE", sub)
 
 
-async def update_password_hash(db: Queries, sub: str, *, old: str, new: str) -> bool:
-    """Exchange one hash for another. False when it is no longer `old`: of two changes at once one wins."""
+async def update_password_hash(
+    db: Queries, sub: str, *, old: str, new: str, changed_at: datetime | None = None
+) -> bool:
+    """Exchange one hash for another. False when it is no longer `old`: of two changes at once one wins. `changed_at` is
+    None where it is the same password, hashed anew."""
     row = await db.fetchrow(
-        "UPDATE auth.users SET password_hash = $3 "
+        "UPDATE auth.users SET password_hash = $3, password_changed_at = coalesce($4, password_changed_at) "
         "WHERE sub = $1 AND password_hash = $2 AND disabled_at IS NULL RETURNING sub",
         sub,
         old,
         new,
+        changed_at,
     )
     return row is not None
 

@@ -19,6 +19,7 @@ from authsvc.flows import Flows
 from authsvc.models import AccessToken, Session
 from authsvc.protocol.addresses import Address, Network, client_address
 from authsvc.protocol.client_auth import PresentedCredentials
+from authsvc.protocol.devices import name_device
 from authsvc.protocol.forms import Form, parse_form
 from authsvc.web.at_once import Taker
 from authsvc.web.cookies import Cookie, Site
@@ -86,6 +87,11 @@ def address_of(request: Call) -> Address | None:
     client = request.scope.get("client")
     forwarded = (str(value, "latin-1") for key, value in request.scope["headers"] if key == b"x-forwarded-for")
     return client_address(client and client[0], forwarded, request.scope["state"]["trusted_proxies"])
+
+
+def device_of(request: Call) -> str | None:
+    """What the browser says that it is, in a few words."""
+    return name_device(find_header(request.scope, b"user-agent"))
 
 
 def present_credentials(request: Call, form: Form) -> PresentedCredentials:

@@ -13,6 +13,7 @@ from authsvc.errors import (
     Forbidden,
     InvalidCredentials,
     InvalidGrant,
+    InvalidPassword,
     InvalidToken,
     InvalidValue,
     Unavailable,
@@ -215,7 +216,7 @@ async def test_of_two_password_changes_at_once_one_wins(database_url: str) -> No
             won = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, str)]
             assert len(won) == 1
             # Whether it lost before or after the winner had committed.
-            assert type(outcomes[1 - won[0]]) in {InvalidToken, InvalidValue}
+            assert type(outcomes[1 - won[0]]) in {InvalidToken, InvalidPassword}
             await check_live(workers, asker, str(outcomes[won[0]]))
             await check_dead(workers, asker, first, second)
             assert await workers[0].log_in(email, f"{NEW} {won[0]}")

@@ -53,6 +53,7 @@ async def issue(worker: Worker, who: Caller, opened: OpenedSession, **changes: A
         "code_challenge": CHALLENGE,
         "nonce": "the nonce",
         "claims": None,
+        "by_consent": False,
         "now": now,
         "expires_at": now + (opened.session.expires_at - now) / 100_000,
     }

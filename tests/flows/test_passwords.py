@@ -115,10 +115,10 @@ async def test_a_session_is_opened_for_a_password_and_not_for_its_hash(
         token = await then.log_in()
         open_session = then.flows.login._open_session
 
-        async def late(*arguments: Any) -> Any:
+        async def late(*arguments: Any, **more: Any) -> Any:
             monkeypatch.setattr(then.flows.login, "_open_session", open_session)
             await (now.change_password(token, NEW) if changed else now.log_in())
-            return await open_session(*arguments)
+            return await open_session(*arguments, **more)
 
         monkeypatch.setattr(then.flows.login, "_open_session", late)
         if changed:

@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from authsvc.models import AuthorizationCode, Client, Generations, User
+from authsvc.models import AuthorizationCode, Client, Consent, Generations, User
 from authsvc.protocol.revocation import EVERYTHING, client_mark, session_mark, user_mark
-from authsvc.tables import authorization_codes, clients, revocations, sessions, users
-from authsvc.tables.db import Database
-from tests.tables.rows import LATER, NOW, database_on, insert_pair, open_session
+from authsvc.tables import authorization_codes, clients, consents, revocations, sessions, users
+from authsvc.tables.db import Database, Queries
+from tests.tables.rows import LATER, NOW, database_on, insert_pair, open_session, until_somebody_waits
 
 SECOND = timedelta(seconds=1)
 DIGEST = b"\x01" * 32
@@ -28,6 +29,7 @@ async def insert(db: Any, client: Client, **changes: Any) -> bool:
         "code_challenge": "challenge",
         "nonce": "nonce",
         "claims": {"userinfo": {"name": None}},
+        "by_consent": False,
         "now": NOW,
         "expires_at": NOW + 60 * SECOND,
     }
@@ -148,3 +150,70 @@ async def test_what_expired_before_is_purged_and_no_more(db: Database) -> None:
     assert await authorization_codes.purge_codes(db, NOW + 3 * SECOND, 2) == 2
     assert await authorization_codes.purge_codes(db, NOW + 3 * SECOND, 2) == 1
     assert await db.fetchval("SELECT count(*) FROM auth.authorization_codes") == 2
+
+
+# --- Taken back
+
+
+ALLOWED = Consent(frozenset({"a", "z", "more"}), frozenset(), frozenset())
+
+
+async def test_what_rests_on_consent_is_made_while_that_covers_it(db: Database) -> None:
+    user, client = await prepared(db)
+    assert not await insert(db, client, by_consent=True)
+    await consents.add_consent(db, user.sub, client.client_id, replace(ALLOWED, scope=frozenset({"a"})), NOW)
+    assert not await insert(db, client, by_consent=True)
+    await consents.add_consent(db, user.sub, client.client_id, ALLOWED, NOW)
+    assert await insert(db, client, by_consent=True)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_who_writes_a_code_and_who_takes_the_consent_back_wait_for_one_another(
+    db: Database, is_first: bool
+) -> None:
+    user, client = await prepared(db)
+    await consents.add_consent(db, user.sub, client.client_id, ALLOWED, NOW)
+
+    async def write(queries: Queries) -> bool:
+        return await insert(queries, client, by_consent=True)
+
+    async def take_back(queries: Queries) -> bool:
+        return await consents.delete_consent(queries, user.sub, client.client_id)
+
+    first, second = (write, take_back) if is_first else (take_back, write)
+    async with db.transaction() as tx:
+        assert await first(tx)
+        waiting = asyncio.create_task(second(db))
+        await until_somebody_waits(db)
+    assert await waiting == is_first, "a code that is written before is there to be ended, and none is written after"
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_who_ends_codes_and_who_redeems_one_wait_for_one_another(db: Database, is_first: bool) -> None:
+    user, client = await prepared(db)
+    await insert(db, client)
+    async with db.transaction() as tx:
+        if is_first:
+            assert await consume(tx, client)
+            ending = asyncio.create_task(authorization_codes.end_codes_of(db, user.sub, client.client_id, NOW))
+            await until_somebody_waits(db)
+        else:
+            await authorization_codes.end_codes_of(tx, user.sub, client.client_id, NOW)
+            redeeming = asyncio.create_task(consume(db, client))
+            await until_somebody_waits(db)
+    if is_first:
+        await ending
+    else:
+        assert await redeeming is None
+    code = await authorization_codes.find_code(db, DIGEST)
+    assert code is not None
+    assert code.grant_id == ("grant" if is_first else None)
+
+
+async def test_codes_of_others_go_on(db: Database) -> None:
+    user, client = await prepared(db)
+    _, other = await insert_pair(db)
+    await insert(db, client)
+    await authorization_codes.end_codes_of(db, user.sub, other.client_id, NOW)
+    await authorization_codes.end_codes_of(db, "usr_nobody", client.client_id, NOW)
+    assert await consume(db, client) is not None

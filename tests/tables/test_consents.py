@@ -38,3 +38,19 @@ async def test_two_at_once_are_both_kept(db: Database) -> None:
     found = await consents.find_consent(db, user.sub, client.client_id)
     assert found is not None
     assert found.scope == {f"s{number}" for number in range(8)}
+
+
+async def test_consent_is_listed_by_client_and_taken_back_once(db: Database) -> None:
+    user, client = await insert_pair(db)
+    stranger, other = await insert_pair(db)
+    await consents.add_consent(db, user.sub, client.client_id, READ, NOW)
+    await consents.add_consent(db, user.sub, other.client_id, WRITE, NOW + timedelta(days=1))
+    await consents.add_consent(db, stranger.sub, client.client_id, WRITE, NOW)
+    assert await consents.list_consents(db, user.sub) == {
+        client.client_id: (READ, NOW),
+        other.client_id: (WRITE, NOW + timedelta(days=1)),
+    }
+    assert await consents.delete_consent(db, user.sub, client.client_id)
+    assert not await consents.delete_consent(db, user.sub, client.client_id)
+    assert await consents.list_consents(db, user.sub) == {other.client_id: (WRITE, NOW + timedelta(days=1))}
+    assert await consents.find_consent(db, stranger.sub, client.client_id) == WRITE

@@ -197,3 +197,45 @@ async def test_the_grants_of_a_session_are_carried_over_but_for_those_that_have_
         "ended": Generations(user=10, client=20, everything=30),
         "elsewhere": Generations(user=10, client=20, everything=30),
     }
+
+
+# --- What a user gave a client
+
+
+async def test_all_that_a_user_gave_a_client_ends_and_nothing_else(db: Database) -> None:
+    user, client, grant = await insert_all(db)
+    other, another = await insert_pair(db)
+    assert await open_session(db, "others", other, client)
+    for changes in (
+        {"grant_id": "offline", "sid": None},
+        {"grant_id": "another client's", "client_id": another.client_id},
+        {"grant_id": "another user's", "sub": other.sub, "sid": "others"},
+    ):
+        await grants.insert_grant(db, replace(grant, **changes))
+    ago, later = NOW - 60 * SECOND, NOW + 5 * SECOND
+    ended = {"grant": True, "offline": True}
+    assert await grants.end_grants_of(db, user.sub, client.client_id, NOW, since=ago) == ended
+    again = {"grant": False, "offline": False}
+    assert await grants.end_grants_of(db, user.sub, client.client_id, later, since=ago) == again
+    assert await grants.end_grants_of(db, user.sub, client.client_id, later, since=NOW) == {}, "long ago"
+    assert await db.fetchval("SELECT count(*) FROM auth.grants WHERE ended_at = $1", NOW) == 2
+    assert await db.fetchval("SELECT count(*) FROM auth.grants WHERE ended_at IS NULL") == 2
+
+
+async def test_what_outlives_sessions_is_listed_by_client(db: Database) -> None:
+    user, client, grant = await insert_all(db)
+    _, bare = await insert_pair(db)
+    earlier = NOW - 60 * SECOND
+    for changes in (
+        {"grant_id": "one", "scope": ("b", "a")},
+        {"grant_id": "two", "scope": ("a", "c"), "authenticated_at": earlier},
+        {"grant_id": "over", "scope": ("d",), "idle_until": NOW},
+        {"grant_id": "bare", "scope": (), "client_id": bare.client_id},
+    ):
+        await grants.insert_grant(db, replace(grant, sid=None, **changes))
+    assert await grants.list_offline_grants(db, user.sub, NOW) == {
+        client.client_id: (frozenset("abc"), earlier),
+        bare.client_id: (frozenset(), NOW),
+    }
+    await users.update_disabled(db, user.sub, NOW)
+    assert await grants.list_offline_grants(db, user.sub, NOW) == {}

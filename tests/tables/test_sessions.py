@@ -278,11 +278,11 @@ async def test_a_session_ends_when_nobody_uses_it_and_in_the_end(db: Database) -
     await open_with_cookie(db)
     assert await find(db, 9.99)
     assert await find(db, 10) is None
-    await sessions.update_idle(db, "sid", NOW + timedelta(minutes=30))
+    await sessions.update_idle(db, "sid", NOW + timedelta(minutes=30), NOW)
     assert await find(db, 29)
-    await sessions.update_idle(db, "sid", NOW + timedelta(minutes=20))
+    await sessions.update_idle(db, "sid", NOW + timedelta(minutes=20), NOW)
     assert await find(db, 29), "it never ends the sooner"
-    await sessions.update_idle(db, "sid", NOW + timedelta(days=1))
+    await sessions.update_idle(db, "sid", NOW + timedelta(days=1), NOW)
     assert await find(db, 59)
     assert await find(db, 60) is None
 
@@ -300,3 +300,54 @@ async def test_a_cookie_opens_nothing_when_what_bears_its_session_has_ended(db: 
     else:
         await clients.update_disabled(db, client.client_id, NOW)
     assert await find(db) is None
+
+
+# --- A user's own
+
+
+async def test_a_user_ends_their_own_sessions_and_nobody_elses(db: Database) -> None:
+    user, client = await insert_pair(db)
+    other, _ = await insert_pair(db)
+    for sid in ("one", "two", "three"):
+        assert await open_session(db, sid, user, client)
+    assert await open_session(db, "others", other, client)
+    ago, later = NOW - timedelta(hours=1), NOW + timedelta(minutes=5)
+    assert await sessions.end_sessions_of(db, user.sub, NOW, since=ago, only="others") == {}
+    assert await sessions.end_sessions_of(db, user.sub, NOW, since=ago, only="one") == {"one": True}
+    assert await sessions.end_sessions_of(db, user.sub, later, since=ago, only="one") == {"one": False}
+    assert await sessions.end_sessions_of(db, user.sub, later, since=NOW, only="one") == {}, "long ago"
+    assert await sessions.end_sessions_of(db, user.sub, later, since=ago, but="two") == {"one": False, "three": True}
+    ended = {sid: (await row_of(db, sid))["ended_at"] for sid in ("one", "two", "three", "others")}
+    assert ended == {"one": NOW, "two": None, "three": later, "others": None}
+
+
+async def test_another_cookie_opens_a_session_and_the_one_before_does_not(db: Database) -> None:
+    user, client = await insert_pair(db)
+    session = await open_session(db, "sid", user, client, cookie_digest=b"old", idle_until=LATER)
+    await sessions.update_cookie(db, "sid", b"new")
+    assert await sessions.find_live_session(db, b"old", NOW) is None
+    assert await sessions.find_session(db, b"old") is None
+    assert await sessions.find_live_session(db, b"new", NOW) == session
+    await sessions.end_session(db, "sid", NOW)
+    assert await sessions.find_live_session(db, b"new", NOW) is None
+    assert await sessions.find_session(db, b"new") == session
+
+
+@pytest.mark.parametrize("case", ["ended", "expired", "idle", "session", "user", "client", "everything"])
+async def test_a_session_that_is_dead_is_listed_to_nobody(db: Database, case: str) -> None:
+    user, client = await insert_pair(db)
+    idle = {"cookie_digest": b"x", "idle_until": LATER}
+    assert await open_session(db, "sid", user, client, device="Firefox, Linux", address="192.0.2.1", **idle)
+    listed, total = await sessions.list_open_sessions(db, user.sub, NOW, first="", limit=10)
+    assert ([each.sid for each in listed], total) == (["sid"], 1)
+    marks = {"session": "s:sid", "user": user_mark(user.sub), "client": client_mark(client.client_id)}
+    match case:
+        case "ended":
+            await sessions.end_session(db, "sid", NOW)
+        case "expired":
+            await db.execute("UPDATE auth.sessions SET expires_at = $1", NOW)
+        case "idle":
+            await db.execute("UPDATE auth.sessions SET idle_until = $1", NOW)
+        case _:
+            await revocations.insert_mark(db, marks.get(case, EVERYTHING), now=NOW, expires_at=LATER)
+    assert await sessions.list_open_sessions(db, user.sub, NOW, first="", limit=10) == ([], 0)

@@ -120,6 +120,11 @@ async def test_a_password_is_changed_by_who_knows_the_old_hash(db: Database) -> 
     assert await users.find_user(db, user.sub) == user
     assert await users.update_password_hash(db, user.sub, old=HASH, new="new")
     assert await users.find_user(db, user.sub) == replace(user, password_hash="new")
+    assert await users.update_password_hash(db, user.sub, old="new", new="newer", changed_at=NOW)
+    assert await users.update_password_hash(db, user.sub, old="newer", new="the same, hashed anew")
+    found = await users.find_user(db, user.sub)
+    assert found is not None
+    assert found.password_changed_at == NOW
 
 
 async def test_a_user_without_a_password_has_none_to_exchange(db: Database) -> None:

@@ -113,6 +113,7 @@ def test_the_statuses_are_those_of_the_rfcs() -> None:  # oauth-core.md section 
         "UnsupportedMediaType": 415,
         "TooLarge": 413,
         "InvalidValue": 422,
+        "InvalidPassword": 422,
         "InvalidCredentials": 401,
         "EmailTaken": 409,
         "Forbidden": 403,
