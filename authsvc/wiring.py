@@ -58,6 +58,7 @@ from authsvc.flows.sealed_secrets import SealedSecret
 from authsvc.flows.service_tokens import ServiceTokens
 from authsvc.flows.userinfo import UserInfo
 from authsvc.flows.users import Users
+from authsvc.flows.visits import Visits
 from authsvc.flows.warm_up import WarmUp
 from authsvc.jobs.runner import Periodic
 from authsvc.jobs.schedule import jobs_of
@@ -220,6 +221,7 @@ async def open_flows(
                 db, copies, keys, Consents(db, audit, clock), waiting, metrics, clock, entropy,
                 issuer=settings.issuer, default_audience=default_audience,
             ),
+            visits=Visits(waiting),
             forms=OwnForms(waiting, audit, entropy),
             hosted_login=HostedLogin(password_login, browser_sessions),
             browser_sessions=browser_sessions,

@@ -24,6 +24,7 @@ from authsvc.flows.revocation import Revocation
 from authsvc.flows.service_tokens import ServiceTokens
 from authsvc.flows.userinfo import UserInfo
 from authsvc.flows.users import Users
+from authsvc.flows.visits import Visits
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Flows:
     """A password opens a session."""
     authorization: AuthorizationRequests
     """A client sends a user: log in, consent, go back with a code."""
+    visits: Visits
+    """Somebody wants to see a page of ours: log in, go there."""
     forms: OwnForms
     """Is this a form that this browser was given?"""
     hosted_login: HostedLogin

@@ -44,8 +44,9 @@ class Pending:
 class LoginWanted:
     """The user is to log in. `user` is who is logged in, where it is them who are asked once more."""
 
-    asked: AuthorizationRequest
-    user: User | None
+    asked: AuthorizationRequest | None = None
+    """None: no client asks."""
+    user: User | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,7 @@ class AuthorizationRequests:
         if code is None:  # the session ended in this moment, or the consent was taken back
             if Prompt.NONE in asked.prompt:
                 raise LoginRequired("the user is not logged in")
-            return LoginWanted(asked, None)
+            return LoginWanted(asked)
         self._metrics.authorization_request("issued")
         return build_success(pending.recipient, code, self._issuer)
 

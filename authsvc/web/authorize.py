@@ -1,5 +1,6 @@
 """GET and POST /oauth2/authorize (RFC 6749 §3.1), and what the pages behind it have in common."""
 
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from authsvc.flows.authorization import LoginWanted, Outcome, Pending
@@ -50,7 +51,12 @@ def answer(request: Call, pending: Pending, outcome: Outcome, headers: Headers |
 
 
 def to_page(request: Call, path: str, pending: Pending, headers: Headers | None = None) -> Answer:
-    return see_other(f"{site_of(request).base_path}{path}?{urlencode({REQUEST: pending.sealed})}", headers)
+    return to_own_page(request, path, {REQUEST: pending.sealed}, headers)
+
+
+def to_own_page(request: Call, path: str, query: Mapping[str, str], headers: Headers | None = None) -> Answer:
+    parameters = "?" + urlencode(query) if query else ""
+    return see_other(site_of(request).base_path + path + parameters, headers)
 
 
 def _back_to_client(request: Call, pending: Pending, response: AuthorizationResponse, headers: Headers) -> Answer:

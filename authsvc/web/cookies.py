@@ -41,6 +41,11 @@ class Cookies:
         text = f"{self._name(cookie)}={value}; Path=/{secure}; HttpOnly; SameSite=Lax"
         return b"set-cookie", text.encode("ascii")
 
+    def take(self, cookie: Cookie) -> tuple[bytes, bytes]:
+        """The header that takes it away."""
+        name, given = self.give(cookie, "")
+        return name, given + b"; Max-Age=0"
+
     def _name(self, cookie: Cookie) -> str:
         return f"__Host-{cookie}" if self.is_https else str(cookie)
 

@@ -15,6 +15,10 @@ from authsvc.flows import Flows
 from authsvc.protocol.accounts import LoginRequest, LoginResponse, PasswordChangeRequest, Profile, RegistrationRequest
 from authsvc.protocol.discovery import configuration_paths, metadata_paths
 from authsvc.web import assets, introspect, me, token, wellknown
+from authsvc.web.account import LOGOUT, show_overview
+from authsvc.web.account_connections import end_connection, show_connections
+from authsvc.web.account_password import change_password, show_password
+from authsvc.web.account_sessions import end_sessions, show_sessions
 from authsvc.web.at_once import Taker
 from authsvc.web.authorize import CONSENT, LOGIN, authorize
 from authsvc.web.consent import give_consent, show_consent
@@ -23,8 +27,10 @@ from authsvc.web.endpoint import Endpoint, Handle, Resource
 from authsvc.web.errors import Renderer, render_bearer, render_oauth, render_problem
 from authsvc.web.login import login
 from authsvc.web.login_page import log_in, show_login
+from authsvc.web.logout_page import log_out, show_logout
 from authsvc.web.middleware import Observer
 from authsvc.web.pages.errors import render_page
+from authsvc.web.pages.views import Room
 from authsvc.web.request import wants_page
 from authsvc.web.revoke import revoke
 from authsvc.web.userinfo import userinfo
@@ -102,6 +108,15 @@ BROWSER = (
     Row("POST", LOGIN, log_in, PUBLIC, PAGE, None, "a page", 200, "text/html"),
     Row("GET", CONSENT, show_consent, PUBLIC, PAGE, None, "a page", 200, "text/html", is_safe=False),
     Row("POST", CONSENT, give_consent, PUBLIC, PAGE, None, "a page", 200, "text/html"),
+    Row("GET", Room.OVERVIEW, show_overview, PUBLIC, PAGE, None, "a page", 200, "text/html"),
+    Row("GET", Room.SESSIONS, show_sessions, PUBLIC, PAGE, None, "a page", 200, "text/html"),
+    Row("POST", Room.SESSIONS, end_sessions, PUBLIC, PAGE, None, "a page", 200, "text/html"),
+    Row("GET", Room.CONNECTIONS, show_connections, PUBLIC, PAGE, None, "a page", 200, "text/html"),
+    Row("POST", Room.CONNECTIONS, end_connection, PUBLIC, PAGE, None, "a page", 200, "text/html"),
+    Row("GET", Room.PASSWORD, show_password, PUBLIC, PAGE, None, "a page", 200, "text/html"),
+    Row("POST", Room.PASSWORD, change_password, PUBLIC, PAGE, None, "a page", 200, "text/html"),
+    Row("GET", LOGOUT, show_logout, PUBLIC, PAGE, None, "a page", 200, "text/html"),
+    Row("POST", LOGOUT, log_out, PUBLIC, PAGE, None, "a page", 200, "text/html"),
 )
 STATIC = (
     # What pages load. It is no part of the API, and not described with it.

@@ -75,9 +75,7 @@ _overview = OverviewPage(
     email=EMAIL, logout=LOGOUT, name="Ada Lovelace", is_verified=True, since=_at(3, 1, 12, 0), sessions=3,
     connections=2, password_changed_at=_at(11, 3, 9, 30),
 )  # fmt: skip
-_here = SessionView(
-    sid="s1", device="Firefox 145 on Linux", address="203.0.113.7", since=_at(11, 22, 8, 5), is_current=True
-)
+_here = SessionView(sid="s1", device="Firefox, Linux", address="203.0.113.7", since=_at(11, 22, 8, 5), is_current=True)
 _sessions = SessionsPage(
     email=EMAIL,
     logout=LOGOUT,
@@ -85,7 +83,7 @@ _sessions = SessionsPage(
     sessions=(
         _here,
         SessionView(
-            sid="s2", device="Safari on iPhone", client="Corner Shop", address="2001:db8:85a3::8a2e:370:7334",
+            sid="s2", device="Safari, iPhone", client="Corner Shop", address="2001:db8:85a3::8a2e:370:7334",
             since=_at(11, 2, 21, 14), seen_at=_at(11, 21, 6, 59),
         ),
         SessionView(sid="s3", since=_at(10, 4, 17, 0)),
@@ -96,8 +94,8 @@ _connections = ConnectionsPage(
     logout=LOGOUT,
     form=_form("/account/connections"),
     connections=(
-        ConnectionView(client_id="c1", client=SHOP, scope=SCOPES[:3], since=_at(5, 9, 10, 0)),
-        ConnectionView(client_id="c2", client=PLAIN, scope=("openid", "offline_access"), since=_at(9, 30, 10, 0)),
+        ConnectionView(client_id="c1", name=SHOP.name, scope=SCOPES[:3], since=_at(5, 9, 10, 0)),
+        ConnectionView(client_id="c2", name=PLAIN.name, scope=("openid", "offline_access"), since=_at(9, 30, 10, 0)),
     ),
 )
 _password = PasswordPage(email=EMAIL, logout=LOGOUT, form=_form("/account/password"), min_length=15)
@@ -114,6 +112,7 @@ STATES: dict[str, State] = {
     "login-wrong": State(_failed),
     "login-locked": State(replace(_failed, problem=LoginProblem.LOCKED, wait_seconds=840), 429),
     "login-expired": State(replace(_failed, problem=LoginProblem.EXPIRED)),
+    "login-interrupted": State(replace(_login, client=None, problem=LoginProblem.INTERRUPTED)),
     "login-busy": State(replace(_failed, problem=LoginProblem.BUSY, wait_seconds=1), 503),
     "login-long": State(replace(_failed, client=LONG, username=LONG_EMAIL, may_cancel=True)),
     "consent": State(_consent),
@@ -140,8 +139,9 @@ STATES: dict[str, State] = {
     "sessions": State(_sessions),
     "sessions-one": State(replace(_sessions, sessions=(_here,), notice=Notice.OTHERS_ENDED)),
     "sessions-none": State(replace(_sessions, sessions=())),
+    "sessions-expired": State(replace(_sessions, has_expired=True), 403),
     "sessions-many": State(
-        replace(_sessions, notice=Notice.SESSION_ENDED, sessions=(_here, *(
+        replace(_sessions, more=51, notice=Notice.SESSION_ENDED, sessions=(_here, *(
             SessionView(sid=f"m{day}", device="Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
                         "Chrome/156.0.0.0 Safari/537.36", client=LONG.name, since=_at(10, day, 9, day))
             for day in range(1, 26)
@@ -151,7 +151,7 @@ STATES: dict[str, State] = {
     "connections-none": State(replace(_connections, connections=(), notice=Notice.DISCONNECTED)),
     "connections-long": State(
         replace(_connections, connections=tuple(
-            ConnectionView(client_id=f"l{n}", client=client, scope=SCOPES + OWN_SCOPES, since=_at(1, 5, 0, 0))
+            ConnectionView(client_id=f"l{n}", name=client.name, scope=SCOPES + OWN_SCOPES, since=_at(1, 5, 0, 0))
             for n, client in enumerate((LONG, SHOP))
         ))
     ),

@@ -75,6 +75,13 @@ class Browser:
         headers = {"sec-fetch-site": "same-origin"} if headers is None else headers
         return await self.http.post(str(form.attributes["action"]), data=hidden(page) | fields, headers=headers)
 
+    async def send_logout(self, page: httpx2.Response) -> httpx2.Response:
+        """The button that every page of the account has."""
+        (form,) = find(page.text, "form", action="/account/logout")
+        token = find(page.text, "input", name="token")[0].attributes["value"]
+        same = {"sec-fetch-site": "same-origin"}
+        return await self.http.post(str(form.attributes["action"]), data={"token": token}, headers=same)
+
     async def log_in(self, page: httpx2.Response, email: str = EMAIL, password: str = PASSWORD) -> httpx2.Response:
         return await self.submit(page, username=email, password=password)
 

@@ -152,6 +152,7 @@ def _environment(loader: BaseLoader) -> Environment:
     environment.tests["picture"] = _is_picture
     environment.filters["place"] = _place
     environment.globals["strong"] = Markup("<strong>{}</strong>").format
+    environment.globals["link"] = Markup('<a href="{}">{}</a>').format
     return environment
 
 

@@ -53,6 +53,8 @@ class LoginProblem(StrEnum):
     """The form is older than what it was made for. This one is new."""
     BUSY = "busy"
     """Passwords cannot be looked at right now."""
+    INTERRUPTED = "interrupted"
+    """They were logged in when they began what they have just sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +174,8 @@ class AccountPage(Page):
     email: str
     logout: Form
     notice: Notice | None = None
+    has_expired: bool = False
+    """What was sent did nothing: its form was not for this session."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,12 +212,16 @@ class SessionsPage(AccountPage):
 
     form: Form
     sessions: tuple[SessionView, ...]
+    more: int = 0
+    """Beyond those that are listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionView:
+    """Without the logo, which would be fetched from the client: it need not know who looks at their account."""
+
     client_id: str
-    client: ClientView
+    name: str
     scope: tuple[str, ...]
     since: datetime
 
