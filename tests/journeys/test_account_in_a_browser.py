@@ -8,9 +8,9 @@ import httpx2
 from tests.browser import Tab, running_browser
 from tests.house_of import PASSWORD
 from tests.journeys import fetch
+from tests.journeys.judging import ALL_RULES, AXE, FAULTS, SIDEWAYS, SMALL
 from tests.journeys.service import Service, serving
 from tests.journeys.test_code_flow_in_a_browser import CHALLENGE, fill_in, listening
-from tests.journeys.test_pages_in_a_browser import ALL_RULES, AXE, FAULTS, SIDEWAYS, SMALL
 
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 NEW = "another good password"
