@@ -2,19 +2,25 @@
 people go back to the client (AUZ-16, SES-02, CSR-01). And what people do: press twice, go back, open a second tab, say
 no. Whatever they meet is in plain words, and there is a way on."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
 from authsvc.embedded import Stores
+from authsvc.protocol import sealed_request
+from authsvc.protocol.forms import Form
+from authsvc.protocol.sealed_request import LIFE, WaitingRequest
+from authsvc.settings import load
 from tests.browser import Browser, Tab, running_browser
-from tests.house_of import PASSWORD
+from tests.house_of import PASSWORD, FakeClock, flows_on
 from tests.journeys.judging import find_faults_at_both_widths
 from tests.journeys.service import Service, serving
 from tests.stores import fresh_database
@@ -244,6 +250,33 @@ def test_what_a_browser_has_forgotten_is_asked_anew_in_words(stage: Stage, tab: 
     tab.open(f"{stage.service.base}/login?request=of-nobody")
     assert "Go back and try again" in text(tab)
     assert find_faults_at_both_widths(tab) == []
+
+
+def waiting_for(stage: Stage, left_s: float) -> tuple[str, float]:
+    """The login page of a request that has so many seconds left, and when they are over, as browsers tell the time."""
+
+    async def seal() -> tuple[str, float]:
+        asked = parse_qs(urlsplit(stage.asking(stage.app)).query)
+        async with flows_on(load(stage.service.environ), FakeClock(datetime.now(UTC))) as flows:
+            key = await flows.authorization._secret.get()
+            over_at = datetime.now(UTC) + timedelta(seconds=left_s)
+            sealed = sealed_request.seal(key, WaitingRequest(Form(asked), over_at - LIFE))
+            return f"{stage.service.base}/login?request={sealed}", 1000 * over_at.timestamp()
+
+    return asyncio.run(seal())
+
+
+def test_who_comes_back_too_late_is_told_to_begin_again(stage: Stage, tab: Tab) -> None:
+    """After ten minutes: while the page was open, and before it was."""
+    address, over_at = waiting_for(stage, 10)
+    tab.open(address)
+    assert has(tab, "login-submit")
+    tab.until(f"Date.now() > {over_at}")
+    fill_in(tab)
+    assert "It was open for too long" in text(tab)
+    assert find_faults_at_both_widths(tab) == []
+    tab.open(address)
+    assert "It was open for too long" in text(tab)
 
 
 def test_two_tabs_are_two_requests(stage: Stage, tab: Tab) -> None:
