@@ -32,7 +32,7 @@ def build_welcome(settings: Settings, serving: ServeOptions, made: Made) -> str:
     lines = [
         "",
         "-" * width,
-        f"authsvc     {settings.issuer}",
+        f"authsvc     {settings.issuer}   where users look after themselves: {settings.issuer}/account",
         f"management  http://{serving.management_host}:{serving.management_port}   /metrics /livez /readyz",
     ]
     if made.website is not None:
