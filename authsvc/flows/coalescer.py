@@ -140,6 +140,8 @@ class Coalescer:
             self._free -= 1
             self._observe(len(waiters))
             self._begin(_Batch(waiters, keys, now), loop)
+        else:  # all have hung up, or want nothing
+            _answer(waiters, {}, loop)
         self._schedule(loop)
 
     def _begin(self, batch: _Batch, loop: asyncio.AbstractEventLoop) -> None:

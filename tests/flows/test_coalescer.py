@@ -358,6 +358,12 @@ async def test_nobody_is_asked_when_all_have_hung_up() -> None:
     await there
 
 
+async def test_who_asks_for_nothing_is_told_nothing_and_nobody_is_asked() -> None:
+    store = Store()
+    assert await store.coalescer.find([]) == {}
+    assert store.batches == []
+
+
 # --- Failure
 
 
