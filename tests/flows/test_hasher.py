@@ -2,6 +2,8 @@
 ATK-43 to ATK-45)."""
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from authsvc.adapters.hasher import HashCost, Hasher
+from authsvc.adapters.hasher import NICENESS, HashCost, Hasher
 from authsvc.errors import Unavailable
 from authsvc.metrics import Metrics
 
@@ -311,6 +313,22 @@ async def test_the_loop_turns_while_hashes_are_computed() -> None:
             await asyncio.sleep(0)
             turns += 1
         assert turns > 100
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux alone")
+async def test_hashes_give_way_to_all_else_in_the_process() -> None:
+    class Looking:
+        """Instead of Argon2: how nice the thread is."""
+
+        def hash(self, password: bytes) -> str:
+            return str(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    looking: Any = Looking()
+    async with hasher_on(threads=1) as hasher:
+        hasher._argon2 = looking
+        loops = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        assert int(await hasher.hash(b"")) == min(loops + NICENESS, 19)
+        assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == loops
 
 
 async def test_without_a_number_of_threads_one_processor_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
