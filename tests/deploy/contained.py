@@ -22,7 +22,6 @@ from tests.deploy.tools import ROOT, missing, run, tool
 BASE = "authsvc-test-base"
 BASE_SUITE = "trixie"  # with the Python of the base that the Dockerfile names
 TAG = "authsvc-test"
-_LEFT_OUT = ("man", "doc", "locale", "info")
 # What pip may have been told on this machine to reach its index.
 _PIP_SETTINGS = {"cert", "default-timeout", "index-url", "proxy", "timeout", "trusted-host"}
 
@@ -106,9 +105,8 @@ def built_image() -> Iterator[Image]:
 def _make_base(mmdebstrap: str, target: Path) -> None:
     # The certificates of this machine: whatever pip has to pass on its way is in there.
     bundle = Path(ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt").resolve()
-    leave_out = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _LEFT_OUT]
     run(mmdebstrap, "--quiet", "--variant=minbase", "--include=python3,python3-venv,ca-certificates",
-        "--dpkgopt=force-unsafe-io", *leave_out,
+        "--dpkgopt=force-unsafe-io",
         f"--customize-hook=upload {bundle} /etc/ssl/certs/ca-certificates.crt", BASE_SUITE, target,
         timeout=300)  # fmt: skip
 

@@ -43,5 +43,5 @@ def test_faults_break_no_promise_and_nothing_is_left_of_a_stage_that_was_killed(
     assert outcome.answers["introspect active"] > 50 and outcome.answers["introspect inactive"] > 50
     assert outcome.answers["revoke under fire done"] > 5
     assert outcome.checked > 100
-    assert len(outcome.thrown) >= 2
+    assert outcome.thrown
     assert outcome.questions["redis"] > 50 and outcome.questions["postgresql"] > 50
