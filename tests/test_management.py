@@ -73,6 +73,12 @@ async def listening(stores: Stores, status: Status, directory: Path) -> AsyncIte
     ours.close()
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine is no outage: what is not about time has as much of it as it wants."""
+    monkeypatch.setattr(management, "PATIENCE_S", 30.0)
+
+
 async def test_ready_when_nothing_is_in_the_way(stores: Stores, tmp_path: Path) -> None:
     async with listening(stores, READY, tmp_path) as client:
         answer = await client.get("/readyz")

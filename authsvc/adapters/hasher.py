@@ -25,8 +25,9 @@ MAX_MEMORY_KIB = 1_048_576
 MAX_PASSES = 20
 MAX_LANES = 8
 SLOW_SECONDS = 1.0
-NICENESS = 10
-"""Of the threads that hash, above that of the process."""
+NICENESS = 5
+"""Of the threads that hash, above that of the process: a third of the weight. More would starve logins on a machine
+that others use too."""
 
 
 @dataclass(frozen=True, slots=True)

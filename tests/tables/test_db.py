@@ -232,7 +232,7 @@ async def test_a_statement_that_takes_too_long_is_given_up(database_url: str) ->
 
 
 async def test_a_statement_that_the_server_gives_up_is_an_outage(database_url: str) -> None:
-    async with database_on(f"{database_url}&statement_timeout=50") as db:
+    async with database_on(f"{database_url}&statement_timeout=500") as db:
         with pytest.raises(Unavailable):
             await db.execute(SLEEP)
         await check_works(db)
