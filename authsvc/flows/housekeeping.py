@@ -25,7 +25,8 @@ from authsvc.tables import authorization_codes, grants, revocations, sessions, s
 from authsvc.tables.db import Database, Queries, read_clock
 
 BATCH = 1_000
-"""Rows in one statement: they stay locked until it ends, and nobody waits longer than that."""
+"""Rows in one statement: they stay locked until it ends, and nobody waits longer than that. The statements choose
+theirs in a `MATERIALIZED` part: anything else PostgreSQL may ask again for each row, and get as many new ones."""
 PAUSE_SECONDS = 0.05
 """Between two statements, for PostgreSQL to do what it is there for."""
 MOST_BATCHES = 200

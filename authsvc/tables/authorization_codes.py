@@ -116,8 +116,9 @@ async def purge_codes(db: Queries, before: datetime, limit: int) -> int:
     """Delete codes that expired before that, redeemed or not. How many there were."""
     return deleted(
         await db.execute(
-            "DELETE FROM auth.authorization_codes WHERE digest IN (SELECT digest FROM auth.authorization_codes "
-            "WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            "WITH gone AS MATERIALIZED (SELECT digest FROM auth.authorization_codes "
+            "WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED) "
+            "DELETE FROM auth.authorization_codes WHERE digest IN (SELECT digest FROM gone)",
             before,
             limit,
         )

@@ -129,9 +129,9 @@ async def purge_grants(db: Queries, before: datetime, limit: int) -> int:
     """Delete grants that ended or expired before that. How many there were."""
     return deleted(
         await db.execute(
-            "DELETE FROM auth.grants WHERE grant_id IN (SELECT grant_id FROM auth.grants "
+            "WITH gone AS MATERIALIZED (SELECT grant_id FROM auth.grants "
             "WHERE least(ended_at, expires_at) < $1 ORDER BY least(ended_at, expires_at) LIMIT $2 "
-            "FOR UPDATE SKIP LOCKED)",
+            "FOR UPDATE SKIP LOCKED) DELETE FROM auth.grants WHERE grant_id IN (SELECT grant_id FROM gone)",
             before,
             limit,
         )

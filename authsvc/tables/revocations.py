@@ -75,8 +75,9 @@ async def purge_marks(db: Queries, before: datetime, limit: int) -> dict[str, in
     A mark that is being set at this moment is passed by; who sets one that is being deleted makes it anew.
     """
     rows = await db.fetch(
-        "DELETE FROM auth.token_blacklist WHERE mark IN (SELECT mark FROM auth.token_blacklist "
-        "WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING mark, generation",
+        "WITH gone AS MATERIALIZED (SELECT mark FROM auth.token_blacklist "
+        "WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED) "
+        "DELETE FROM auth.token_blacklist WHERE mark IN (SELECT mark FROM gone) RETURNING mark, generation",
         before,
         limit,
     )

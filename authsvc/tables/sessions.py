@@ -200,9 +200,9 @@ async def purge_sessions(db: Queries, before: datetime, limit: int) -> int:
     """
     return deleted(
         await db.execute(
-            "DELETE FROM auth.sessions WHERE sid IN (SELECT sid FROM auth.sessions "
+            "WITH gone AS MATERIALIZED (SELECT sid FROM auth.sessions "
             "WHERE least(ended_at, expires_at) < $1 ORDER BY least(ended_at, expires_at) LIMIT $2 "
-            "FOR UPDATE SKIP LOCKED)",
+            "FOR UPDATE SKIP LOCKED) DELETE FROM auth.sessions WHERE sid IN (SELECT sid FROM gone)",
             before,
             limit,
         )

@@ -58,8 +58,8 @@ async def purge_keys(db: Queries, before: datetime, limit: int) -> int:
     """Delete keys whose time was over before that. How many there were."""
     return deleted(
         await db.execute(
-            "DELETE FROM auth.signing_keys WHERE kid IN (SELECT kid FROM auth.signing_keys WHERE verifies_until < $1 "
-            "LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            "WITH gone AS MATERIALIZED (SELECT kid FROM auth.signing_keys WHERE verifies_until < $1 "
+            "LIMIT $2 FOR UPDATE SKIP LOCKED) DELETE FROM auth.signing_keys WHERE kid IN (SELECT kid FROM gone)",
             before,
             limit,
         )

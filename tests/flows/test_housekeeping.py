@@ -196,3 +196,12 @@ async def test_one_run_has_an_end(worker: Worker, monkeypatch: pytest.MonkeyPatc
     for left in (5, 0):
         await worker.flows.housekeeping.purge()
         assert len(await marks_in(worker.settings.database_url)) == left
+
+
+async def test_a_batch_is_no_larger_however_postgresql_goes_about_it(database_url: str) -> None:
+    """It may look for the rows of a batch once for each row of the table, and pass by those that it has locked."""
+    plan = "&enable_hashjoin=off&enable_mergejoin=off&enable_hashagg=off&enable_sort=off&enable_material=off"
+    await insert_marks(database_url, *[datetime(2026, 3, 1, tzinfo=UTC) - YEAR] * 25)
+    async with database_on(database_url + plan) as db:
+        assert len(await revocations.purge_marks(db, datetime(2026, 3, 1, tzinfo=UTC), 10)) == 10
+    assert len(await marks_in(database_url)) == 15
