@@ -145,21 +145,26 @@ class Coalescer:
         self._schedule(loop)
 
     def _begin(self, batch: _Batch, loop: asyncio.AbstractEventLoop) -> None:
-        self._begun.add(batch)
-        if self._shortcut is None or not self._shortcut.begin(batch.keys, partial(self._told, batch)):
+        if (shortcut := self._shortcut) is not None:
+            self._begun.add(batch)
+            try:
+                if shortcut.begin(batch.keys, partial(self._told, batch, shortcut.find_elsewhere)):
+                    return
+            except Exception as error:  # a fault of ours: it costs nobody the answer
+                loop.call_exception_handler({"message": "a batch was not begun", "exception": error})
             self._begun.discard(batch)
-            self._start(batch, self._ask, loop)
+        self._start(batch, self._ask, loop)
 
-    def _told(self, batch: _Batch, found: Found | None) -> None:
+    def _told(self, batch: _Batch, elsewhere: Ask, found: Found | None) -> None:
         if batch not in self._begun:
             return  # closed meanwhile
         self._begun.discard(batch)
         loop = asyncio.get_running_loop()
-        if found is None and self._shortcut is not None:
-            self._start(batch, self._shortcut.find_elsewhere, loop)
+        if found is None:
+            self._start(batch, elsewhere, loop)
             return
         self._free += 1
-        _answer(batch.waiters, found or {}, loop)
+        _answer(batch.waiters, found, loop)
         self._schedule(loop)
 
     def _start(self, batch: _Batch, ask: Ask, loop: asyncio.AbstractEventLoop) -> None:

@@ -248,6 +248,27 @@ async def test_what_was_asked_in_vain_is_asked_elsewhere_in_the_place_that_it_ha
     assert short.alone.batches == []
 
 
+async def test_a_shortcut_that_fails_by_a_fault_of_ours_is_reported_and_does_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    short = Short(in_flight=1)
+
+    def fail(keys: Collection[str], tell: Tell) -> bool:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(short, "begin", fail)
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    try:
+        waiting = short.coalescer.find(["a"])
+        await short.alone.sent(1)
+        short.alone.answer(0)
+        assert await waiting == {}
+    finally:
+        asyncio.get_running_loop().set_exception_handler(None)
+    assert [type(context["exception"]) for context in reported] == [ZeroDivisionError]
+
+
 async def test_both_ways_together_have_one_timeout() -> None:
     short = Short(timeout=30)
     waiting = short.coalescer.find(["a"])
