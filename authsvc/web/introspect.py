@@ -13,7 +13,7 @@ from authsvc.web.errors import render_oauth
 from authsvc.web.middleware import Observer
 from authsvc.web.request import Call, address_of, flows_of, present_credentials, read_form
 from authsvc.web.responses import Answer, json_bytes
-from authsvc.web.taken import Taken, find_form_credentials
+from authsvc.web.taken import Taken, Together, find_form_credentials
 
 
 async def introspect(request: Call) -> Answer:
@@ -34,6 +34,7 @@ class AtOnce:
         self._introspection = flows.introspection
         self._observer = observer
         self._route = route
+        self._together = Together()
 
     def __call__(self, request: Unstarted) -> bool:
         authorization = find_form_credentials(request.scope["headers"])
@@ -45,7 +46,7 @@ class AtOnce:
             return False
         taken = Taken(request, self._observer, self._route)
         if isinstance(known, bytes):
-            taken.answer(json_bytes(known))
+            self._together.answer(taken, json_bytes(known))
         else:
             self._introspection.ask(known, _Question(self._introspection, known, taken))
         return True

@@ -1,5 +1,6 @@
 """What all have in common who answer requests without a task."""
 
+import asyncio
 from collections.abc import Callable
 from time import perf_counter
 
@@ -40,6 +41,31 @@ class Taken:
         """To the application, which observes it anew."""
         self._observer.give_back()
         self._request.start()
+
+
+class Together:
+    """Answers that wait for nothing, written one after the other when all that came in one turn of the loop is read.
+
+    One by one, each is found by a client that has gone to sleep since the one before, and to wake it costs more than to
+    look up the answer.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[tuple[Taken, Answer]] = []
+
+    def answer(self, taken: Taken, answer: Answer) -> None:
+        if not self._held:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._held.append((taken, answer))
+
+    def _write(self) -> None:
+        held, self._held = self._held, []
+        for taken, answer in held:
+            try:
+                taken.answer(answer)
+            except Exception as error:  # a fault of ours, and the others have no part in it
+                handle = asyncio.get_running_loop().call_exception_handler
+                handle({"message": "an answer failed", "exception": error})
 
 
 def find_form_credentials(headers: Headers) -> bytes | None:

@@ -11,7 +11,7 @@ from authsvc.web.at_once import Unstarted
 from authsvc.web.middleware import Observer
 from authsvc.web.request import Call, State, find_header
 from authsvc.web.responses import Answer, public_document
-from authsvc.web.taken import Taken
+from authsvc.web.taken import Taken, Together
 
 METADATA_MAX_AGE = 300
 JWK_SET = "application/jwk-set+json"
@@ -78,6 +78,7 @@ class DocumentAtOnce:
         self._find = find
         self._observer = observer
         self._route = route
+        self._together = Together()
 
     def __call__(self, request: Unstarted) -> bool:
         try:
@@ -85,7 +86,7 @@ class DocumentAtOnce:
         except Unavailable:  # the keys have never been read
             return False
         taken = Taken(request, self._observer, self._route)
-        taken.answer(document.answer(find_header(request.scope, b"if-none-match")))
+        self._together.answer(taken, document.answer(find_header(request.scope, b"if-none-match")))
         return True
 
 

@@ -1,5 +1,7 @@
 """The short way of POST /oauth2/introspect: which questions take it, and that it says what the long way says."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -189,10 +191,52 @@ async def test_over_https_every_answer_says_that_it_stays_so(house: House) -> No
     await house.token(caller)
     request = Asked(usual(house, caller), b"token=garbage")
     assert short_way(house)(request)
+    await asyncio.sleep(0)
     ((status, lines, body),) = request.told
     assert (status, body) == (200, INACTIVE)
     assert b"strict-transport-security: max-age=63072000; includeSubDomains\r\n" in lines
     assert b"cache-control: no-store\r\n" in lines
+
+
+async def test_answers_that_wait_for_nothing_are_written_together(shared: House) -> None:
+    caller = await shared.client()
+    await shared.token(caller)
+    way = short_way(shared)
+    requests = [Asked(usual(shared, caller), b"token=garbage") for _ in range(3)]
+    assert all(way(request) for request in requests)
+    assert not any(request.told for request in requests)
+    await asyncio.sleep(0)
+    late = Asked(usual(shared, caller), b"token=garbage")
+    assert way(late)
+    assert [[body for *_, body in request.told] for request in (*requests, late)] == [[INACTIVE]] * 3 + [[]]
+    await asyncio.sleep(0)
+    assert len(late.told) == 1
+
+
+async def test_an_answer_that_fails_costs_the_others_nothing(shared: House, faults: list[str]) -> None:
+    class Gone(Asked):
+        def write(self, status: int, lines: bytes, body: bytes) -> None:
+            raise RuntimeError("a fault of ours")
+
+    caller = await shared.client()
+    await shared.token(caller)
+    way = short_way(shared)
+    request = Asked(usual(shared, caller), b"token=garbage")
+    assert way(Gone(usual(shared, caller), b"token=garbage"))
+    assert way(request)
+    await asyncio.sleep(0)
+    assert len(request.told) == 1
+    assert faults == ["an answer failed"]
+
+
+@pytest.fixture
+async def faults() -> AsyncIterator[list[str]]:
+    """What the loop is told that nobody expected."""
+    loop, told = asyncio.get_running_loop(), list[str]()
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: told.append(context["message"]))
+    yield told
+    loop.set_exception_handler(before)
 
 
 async def test_users_and_services_are_told_of_nothing_by_headers_of_other_routes(shared: House) -> None:
