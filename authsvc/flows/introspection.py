@@ -65,7 +65,7 @@ class Introspection:
         if not self._recognition.is_up_to_date or not self._limits.admits_introspection(caller):
             return None
         known = self._recognition.find(token)
-        if known is None or known.is_dead or not rules.may_see(caller, known.token):
+        if known is None or not rules.may_see(caller, known.token):
             self._count["inactive"](1)
             return rules.INACTIVE
         return known

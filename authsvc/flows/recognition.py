@@ -1,7 +1,6 @@
 """Which token is this? Signature and claims, checked once and remembered; whether it is revoked is never remembered as
 "not revoked", only as "revoked", which is final."""
 
-from dataclasses import dataclass
 from hashlib import sha256
 
 import msgspec
@@ -31,8 +30,7 @@ class _Own(msgspec.Struct, frozen=True, array_like=True, gc=False):
     authenticated_at: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Common:
+class _Common(msgspec.Struct, frozen=True, gc=False):
     """What many tokens have alike, and is kept once."""
 
     kid: str
@@ -80,10 +78,10 @@ class Recognised:
 
     __slots__ = ("_marks", "_memory", "answer", "token")
 
-    def __init__(self, memory: _Memory) -> None:
+    def __init__(self, memory: _Memory, token: AccessToken) -> None:
         self._memory = memory
         self._marks: Marks | None = None
-        self.token = memory.token()
+        self.token = token
         self.answer = memory.answer
 
     @property
@@ -148,10 +146,13 @@ class Recognition:
         return not self._keys.are_overdue
 
     def find(self, text: bytes) -> Recognised | None:
-        """As `recognise`, of an ASCII text, with the keys that are at hand. Only while `is_up_to_date`."""
+        """As `recognise`, of an ASCII text, with the keys that are at hand; also None for what was found revoked. Only
+        while `is_up_to_date`."""
         digest = sha256(text).digest()
-        memory = self._known.get(digest) or self._verify(text.decode("ascii"), digest)
-        return None if memory is None else self._if_current(Recognised(memory))
+        memory = self._known.get(digest)
+        if memory is None:
+            return self._if_current(self._verify(text.decode("ascii"), digest))
+        return None if memory.is_dead else self._if_current(Recognised(memory, memory.token()))
 
     def _if_current(self, known: Recognised | None) -> Recognised | None:
         return known if known is not None and access_token.is_current(known.token, self._clock.unix()) else None
@@ -175,24 +176,26 @@ class Recognition:
 
     async def _identify(self, text: str) -> Recognised | None:
         digest = sha256(text.encode("utf-8", "surrogatepass")).digest()
-        known = self._known.get(digest) or self._verify(text, digest)
+        if (memory := self._known.get(digest)) is not None:
+            return Recognised(memory, memory.token())
+        known = self._verify(text, digest)
         if known is None and await self._keys.catch_up():
             known = self._verify(text, digest)
-        return None if known is None else Recognised(known)
+        return known
 
-    def _verify(self, text: str, digest: bytes) -> _Memory | None:
-        verified = jwt.verify(text, self._keys.ring.verifiers, typ=access_token.TYP)
-        if isinstance(verified, jwt.Rejected):
+    def _verify(self, text: str, digest: bytes) -> Recognised | None:
+        signed = jwt.verify_signature(text, self._keys.ring.verifiers, typ=access_token.TYP)
+        if isinstance(signed, jwt.Rejected):
             return None
-        token = access_token.parse(verified, self._issuer)
+        token = access_token.read(signed, self._issuer)
         if isinstance(token, jwt.Rejected):
             return None
-        known = self._prepare(token)
+        memory = self._prepare(token)
         if self._capacity:
             if len(self._known) >= self._capacity:
                 del self._known[next(iter(self._known))]
-            self._known[digest] = known
-        return known
+            self._known[digest] = memory
+        return Recognised(memory, token)
 
     def _prepare(self, token: AccessToken) -> _Memory:
         generations = token.generations
