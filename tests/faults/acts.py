@@ -128,6 +128,8 @@ async def log_in(world: World) -> None:
         return
     user = world.chance.choice(world.users)
     async with user.lock:
+        if user not in world.users:  # its password has been changed meanwhile, or not: nobody knows
+            return
         body = json_body(email=user.email, password=user.password)
         told = await world.ask("login", "/api/v1/login", body, JSON, (200,))
     if told:
