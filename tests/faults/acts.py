@@ -110,7 +110,12 @@ async def revoke_under_fire(world: World) -> None:
 
 async def refresh(world: World) -> None:
     """A refresh token is used once, by one caller: who does not know what came of it leaves it be."""
-    if session := _some_session(world):
+    session = _some_session(world)
+    if session is None:
+        return
+    async with session.user.lock:  # a new password gives out the session's refresh token again, and there would be two
+        if session not in world.sessions:
+            return
         world.sessions.remove(session)
         form = {"grant_type": "refresh_token", "refresh_token": session.refresh_token, "client_id": "first-party"}
         # 400: its session or grant has ended.
