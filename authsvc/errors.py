@@ -44,6 +44,14 @@ class CacheAway(AuthsvcError):
     """Redis could not be asked. Nobody is told: whoever asked it does without."""
 
 
+class OutboundRefused(AuthsvcError):
+    """A client's address is one that this service does not go to. Nobody is told but the log."""
+
+
+class OutboundFailed(AuthsvcError):
+    """Somebody outside did not answer as they should, or not in time. Nobody is told but the log."""
+
+
 class ConfigurationError(AuthsvcError):
     """The operator has to mend something. Holds every fault that was found, not only the first."""
 

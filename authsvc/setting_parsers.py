@@ -32,6 +32,12 @@ def one_of(*choices: str) -> Parse:
     return parse
 
 
+def switch(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ValueError("must be true or false")
+    return text == "true"
+
+
 def url(*schemes: str) -> Parse:
     def parse(text: str) -> str:
         if _scheme_of(text) not in schemes:

@@ -145,6 +145,14 @@ class Settings:
     cors_origins: tuple[str, ...] = _setting(
         parsers.origins, "Sites whose scripts may use the API from a browser: exact origins, between commas.", ()
     )
+    outbound_ca_file: str | None = _setting(
+        parsers.text,
+        "A PEM file with authorities that are trusted at addresses of clients, like `jwks_uri`, beside the system's.",
+        None,
+    )
+    outbound_loopback: bool = _setting(
+        parsers.switch, "`true`: addresses of clients may be on this machine. For tests alone.", False
+    )
     brand_name: str | None = _setting(
         parsers.name, "Whose pages they are, as people know it. Default: the host of the issuer.", None
     )

@@ -195,7 +195,7 @@ def check_config(as_json: bool, data_dir: Path) -> None:
     except ConfigurationError as error:
         faults.extend(error.faults)
     else:
-        for check in (_check_keys, _check_pages):
+        for check in (_check_keys, _check_pages, _check_authorities):
             try:
                 check(settings)
             except ConfigurationError as error:
@@ -211,6 +211,14 @@ def _check_pages(settings: Settings) -> None:
     from authsvc.policies import pages_of
 
     pages_of(settings)
+
+
+def _check_authorities(settings: Settings) -> None:
+    """Raises ConfigurationError when the file with them is of no use."""
+    from authsvc.adapters.outbound import open_context
+
+    if settings.outbound_ca_file is not None:
+        open_context(settings.outbound_ca_file)
 
 
 def _check_keys(settings: Settings) -> None:

@@ -30,12 +30,14 @@ def test_a_service_with_bad_settings_does_not_start_and_names_every_fault() -> N
 
 def test_config_check_says_what_serve_would(environ: dict[str, str]) -> None:
     assert "usable" in run_cli(environ, "config", "check").stdout
-    wrong = {"AUTHSVC_MASTER_KEY": "short", "AUTHSVC_ISUER": "x", "AUTHSVC_BRAND_LOGO": "/nowhere/logo.png"}
+    wrong = {"AUTHSVC_MASTER_KEY": "short", "AUTHSVC_ISUER": "x", "AUTHSVC_BRAND_LOGO": "/nowhere/logo.png",
+             "AUTHSVC_OUTBOUND_CA_FILE": "/nowhere/ca.pem"}  # fmt: skip
     done = run_cli(environ | wrong, "config", "check", "--json", check=False)
     assert done.returncode == 2
     told = json.loads(done.stdout)
     assert "master-key generate" in told["faults"][0]
     assert told["faults"][1].startswith("AUTHSVC_BRAND_LOGO cannot be read")
+    assert told["faults"][2].startswith("AUTHSVC_OUTBOUND_CA_FILE cannot be used")
     assert told["unknown"] == ["AUTHSVC_ISUER"]
     assert "short" not in done.stdout
 

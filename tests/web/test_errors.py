@@ -87,6 +87,8 @@ def test_the_statuses_are_those_of_the_rfcs() -> None:  # oauth-core.md section 
         "Unavailable": 503,
         "TooManyAttempts": 429,
         "CacheAway": 500,
+        "OutboundRefused": 500,
+        "OutboundFailed": 500,
         "OAuthError": 400,
         "InvalidRequest": 400,
         "InvalidClient": 401,
