@@ -59,7 +59,14 @@ AUDIT_WAYS = ("recorded", "observed", "dropped")
 REVOCATION_KINDS = ("token", "session", "grant", "user", "client", "key", "everything")
 TASKS = ("rotate_signing_keys", "release_canary", "forget_audit_events", "purge")
 TASK_OUTCOMES = ("success", "failure")
-PURGED_TABLES = ("token_blacklist", "authorization_codes", "grants", "sessions", "signing_keys")
+PURGED_TABLES = (
+    "token_blacklist",
+    "authorization_codes",
+    "used_assertions",
+    "grants",
+    "sessions",
+    "signing_keys",
+)
 REFUSALS = ("full", "address")
 LOGIN_METHODS = ("password",)
 LOGIN_OUTCOMES = ("success", "failure", "limited", "shed")

@@ -26,6 +26,7 @@ class AuthMethod(StrEnum):
 
     BASIC = "client_secret_basic"
     POST = "client_secret_post"
+    PRIVATE_KEY_JWT = "private_key_jwt"
     NONE = "none"
 
 
@@ -113,6 +114,18 @@ class Client:
     default_max_age: int | None = None
     """Seconds after which a login is too old, where a request names none."""
     require_auth_time: bool = False
+    jwks: JsonObject | None = None
+    """Its public keys; or else they are at `jwks_uri`, or it has none."""
+    jwks_uri: str | None = None
+    assertion_algorithm: str | None = None
+    """None: any that its keys are for. So with the next one."""
+    request_object_algorithm: str | None = None
+    require_pushed_request: bool = False
+    require_signed_request: bool = False
+
+    @property
+    def has_keys(self) -> bool:
+        return self.jwks is not None or self.jwks_uri is not None
 
     @property
     def is_public(self) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from authsvc.adapters.hasher import HashCost, Hasher
+from authsvc.adapters.outbound import Outbound
 from authsvc.caches.attempts import SharedAttempts
 from authsvc.caches.redis import Cache
 from authsvc.caches.revocations import RevocationCache
@@ -20,9 +21,11 @@ from authsvc.flows.audit_trail import AuditTrail
 from authsvc.flows.authorization import AuthorizationRequests
 from authsvc.flows.browser_sessions import BrowserSessions
 from authsvc.flows.canary import Canary
+from authsvc.flows.client_assertions import ClientAssertions
 from authsvc.flows.client_auth import ClientAuth
 from authsvc.flows.client_copies import ClientCopies
 from authsvc.flows.client_credentials import ClientCredentialsGrant
+from authsvc.flows.client_keys import ClientKeys
 from authsvc.flows.clients import Clients
 from authsvc.flows.coalescer import Coalescer
 from authsvc.flows.code_grant import CodeGrant
@@ -68,6 +71,7 @@ from authsvc.policies import limits_of, password_rules_of, peppers_of, rotation_
 from authsvc.protocol.audit import Event
 from authsvc.protocol.keys import generate
 from authsvc.protocol.master_key import MasterKey
+from authsvc.protocol.outbound import may_connect
 from authsvc.settings import Settings
 from authsvc.tables import revocations as revocations_table
 from authsvc.tables.db import Database
@@ -106,7 +110,8 @@ async def open_flows(
     moment, does neither.
 
     Raises:
-        ConfigurationError: a master key is malformed, or does not open the signing keys.
+        ConfigurationError: a master key is malformed, or does not open the signing keys; or the file with authorities
+            is of no use.
     """
     clock, entropy = outside.clock, outside.entropy
     master_key = MasterKey.parse(settings.master_key, settings.master_key_previous)
@@ -169,7 +174,12 @@ async def open_flows(
         copies = ClientCopies(db, lease, clock)
         shared = None if cache is None else SharedAttempts(cache)
         limits = Limits(limits_of(settings), shared, LocalAttempts(clock), audit, metrics)
-        client_auth = ClientAuth(copies, limits, audit, clock)
+        outbound = Outbound(
+            partial(may_connect, allows_loopback=settings.outbound_loopback), ca_file=settings.outbound_ca_file
+        )
+        client_keys = ClientKeys(outbound, clock)
+        assertions = ClientAssertions(db, client_keys, clock, issuer=settings.issuer)
+        client_auth = ClientAuth(copies, assertions, limits, audit, clock)
         recognition = Recognition(keys, revocations, clock, issuer=settings.issuer, capacity=settings.token_cache)
         issuance = Issuance(
             db, keys, revocations, copies, clock, entropy,

@@ -1,13 +1,15 @@
-"""The options of `authsvc client create` and `update` for clients that send their users to be logged in here."""
+"""The options of `authsvc client create` and `update` for clients that send their users here, and for their keys."""
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
 from authsvc.models import ApplicationType, ConsentPolicy
+from authsvc.protocol.client_keys import ALGORITHMS as CLIENT_ALGORITHMS
 from authsvc.protocol.clients import SignInSettings
 from authsvc.protocol.jwa import ALGORITHMS
 
@@ -19,6 +21,22 @@ class _Seconds(click.ParamType[Any]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return click.INT.convert(value, param, ctx) if value != "" else value
+
+
+class _KeySet(click.ParamType[Any]):
+    """A file with a JWK set; an empty text is none."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str) or value == "":
+            return value
+        try:
+            return msgspec.json.decode(Path(value).read_bytes(), type=dict[str, Any])
+        except OSError as error:
+            self.fail(f"{value} cannot be read: {type(error).__name__}", param, ctx)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self.fail(f"{value} holds no JSON object", param, ctx)
 
 
 _OPTIONS = (
@@ -64,6 +82,37 @@ _OPTIONS = (
     ),
     click.option(
         "--require-auth-time/--no-require-auth-time", default=None, help="Whether its ID tokens always tell auth_time."
+    ),
+    click.option(
+        "--jwks-file",
+        "jwks",
+        type=_KeySet(),
+        help="A file with its public keys, as a JWK set; '' is none.",
+    ),
+    click.option("--jwks-uri", help="Where its public keys are, by https; '' is none."),
+    click.option(
+        "--token-endpoint-auth-signing-alg",
+        "assertion_algorithm",
+        type=click.Choice(["", *CLIENT_ALGORITHMS]),
+        help="What it signs to prove itself, with private_key_jwt. Default: '', any of these.",
+    ),
+    click.option(
+        "--request-object-signing-alg",
+        "request_object_algorithm",
+        type=click.Choice(["", *CLIENT_ALGORITHMS]),
+        help="What it signs its authorization requests with. Default: '', any of these.",
+    ),
+    click.option(
+        "--require-pushed-authorization-requests/--no-require-pushed-authorization-requests",
+        "require_pushed_request",
+        default=None,
+        help="Whether it has to push its authorization requests. Default: no.",
+    ),
+    click.option(
+        "--require-signed-request-object/--no-require-signed-request-object",
+        "require_signed_request",
+        default=None,
+        help="Whether it has to sign them. Default: no.",
     ),
 )
 _NAMES = tuple(SignInSettings.__annotations__)

@@ -1,5 +1,6 @@
 """`authsvc client ...`"""
 
+import json
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,7 @@ def client() -> None:
 @click.option(
     "--token-endpoint-auth-method",
     type=click.Choice([str(method) for method in AuthMethod]),
-    help="The one method it must use. Default: client_secret_basic and client_secret_post.",
+    help="The one method it must use. Default: client_secret_basic and client_secret_post. private_key_jwt: no secret.",
 )
 @sign_in_options
 @operator_command
@@ -224,6 +225,12 @@ def _describe(client: Client) -> dict[str, Any]:
         "tos_uri": client.tos_uri,
         "default_max_age": client.default_max_age,
         "require_auth_time": client.require_auth_time,
+        "jwks": client.jwks,
+        "jwks_uri": client.jwks_uri,
+        "token_endpoint_auth_signing_alg": client.assertion_algorithm,
+        "request_object_signing_alg": client.request_object_algorithm,
+        "require_pushed_authorization_requests": client.require_pushed_request,
+        "require_signed_request_object": client.require_signed_request,
         "created_at": _time(client.created_at),
         "disabled_at": _time(client.disabled_at),
         "secret_created_at": _time(client.secret_created_at),
@@ -237,5 +244,11 @@ def _time(at: datetime | None) -> str | None:
 
 def _lines(answer: dict[str, Any]) -> str:
     """For people: a line for each value that there is."""
-    shown = {key: " ".join(value) if isinstance(value, list) else value for key, value in answer.items()}
+    shown = {key: _shown(value) for key, value in answer.items()}
     return "\n".join(f"{key}: {value}" for key, value in shown.items() if value not in {None, ""})
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, dict):
+        return json.dumps(value)
+    return " ".join(value) if isinstance(value, list) else value

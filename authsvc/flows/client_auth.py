@@ -7,6 +7,7 @@ from hashlib import sha256
 from authsvc.clock import Clock
 from authsvc.errors import InvalidClient
 from authsvc.flows.audit import Audit
+from authsvc.flows.client_assertions import ClientAssertions
 from authsvc.flows.client_copies import ClientCopies, ClientCopy
 from authsvc.flows.limits import Limits
 from authsvc.protocol.addresses import Address
@@ -24,8 +25,11 @@ MAX_PROOFS = 10_000
 
 
 class ClientAuth:
-    def __init__(self, copies: ClientCopies, limits: Limits, audit: Audit, clock: Clock) -> None:
+    def __init__(
+        self, copies: ClientCopies, assertions: ClientAssertions, limits: Limits, audit: Audit, clock: Clock
+    ) -> None:
         self._copies = copies
+        self._assertions = assertions
         self._limits = limits
         self._audit = audit
         self._clock = clock
@@ -45,13 +49,13 @@ class ClientAuth:
         if digest is not None and (proven := self._proofs.get(digest)) is not None and self._copies.is_current(proven):
             return proven
         credentials = presented.read()
-        with suppress(InvalidClient):  # the copy may be older than the client, or than its newest secret
-            copy = self._check(await self._copies.find(credentials.client_id), credentials)
+        with suppress(InvalidClient):  # the copy may be older than the client, or than its newest secret or key
+            copy = await self._check(await self._copies.find(credentials.client_id), credentials)
             self._remember(digest, copy)
             return copy
         newer = await self._copies.find_newer(credentials.client_id)
         try:
-            return self._check(newer, credentials)
+            return await self._check(newer, credentials)
         except InvalidClient:
             known = None if newer is None else newer.client.client_id
             self._audit.observe(self._audit.build(Event.AUTHN_LOGIN_FAIL, client_id=known, method="client"))
@@ -73,7 +77,10 @@ class ClientAuth:
             del self._proofs[next(iter(self._proofs))]
         self._proofs[digest] = copy
 
-    def _check(self, copy: ClientCopy | None, credentials: ClientCredentials) -> ClientCopy:
+    async def _check(self, copy: ClientCopy | None, credentials: ClientCredentials) -> ClientCopy:
+        if copy is not None and credentials.assertion is not None:
+            await self._assertions.use(copy.client, credentials.assertion)
+            return copy
         check_authentication(None if copy is None else copy.client, credentials, self._clock.now())
         if copy is None:
             raise InvalidClient

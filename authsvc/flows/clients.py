@@ -9,7 +9,7 @@ from authsvc.entropy import Entropy, mint_id, mint_secret
 from authsvc.errors import InvalidValue, NotFound, Unavailable
 from authsvc.flows.audit import Audit
 from authsvc.flows.revocations import Revocations
-from authsvc.models import Client
+from authsvc.models import AuthMethod, Client
 from authsvc.protocol.audit import Event
 from authsvc.protocol.clients import ClientChanges, ClientRegistration, build_client, change_client
 from authsvc.tables import clients
@@ -38,13 +38,14 @@ class Clients:
         self._entropy = entropy
 
     async def create(self, registration: ClientRegistration) -> tuple[Client, str | None]:
-        """A new client, and its secret if it is confidential: this is the only time that anybody sees it.
+        """A new client, and its secret if it proves itself by one: this is the only time that anybody sees it.
 
         Raises:
             InvalidValue: the registration contradicts itself.
             Unavailable: the store cannot be asked.
         """
-        secret = None if registration.public else mint_secret(self._entropy, "as_")
+        by_keys = registration.auth_method is AuthMethod.PRIVATE_KEY_JWT
+        secret = None if registration.public or by_keys else mint_secret(self._entropy, "as_")
         digests = () if secret is None else (sha256(secret.encode()).digest(),)
         client = build_client(
             registration, client_id=mint_id(self._entropy, "cli_"), secret_digests=digests, now=self._clock.now()
@@ -106,7 +107,7 @@ class Clients:
 
         Raises:
             InvalidValue: the old one would be kept for too long.
-            NotFound: there is no such client, or it is public.
+            NotFound: there is no such client, or none that proves itself by a secret.
             Unavailable: the store cannot be asked.
         """
         if not timedelta(0) <= keep_old_for <= MAX_OVERLAP:

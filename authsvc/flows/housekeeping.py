@@ -9,6 +9,8 @@ How long each kind is kept, and why no later question can miss it:
   whoever wants the access tokens dead that came of it, and the longest of those lives for an hour. A week is far more.
 - A code that is over is refused as one that is not there. One that comes back within a day ends what it was redeemed
   for.
+- An assertion of a client that is over is refused for that, whether it is known to have been here or not. It is kept
+  for an hour, for the clocks, and no more: there may be one for each token.
 - A killed signing key has no row. One that verifies nothing any more is kept for a day, for the clocks.
 """
 
@@ -21,7 +23,14 @@ from authsvc.clock import Clock
 from authsvc.flows.publication import Publication
 from authsvc.logs import get_logger
 from authsvc.metrics import Metrics
-from authsvc.tables import authorization_codes, grants, revocations, sessions, signing_keys
+from authsvc.tables import (
+    authorization_codes,
+    grants,
+    revocations,
+    sessions,
+    signing_keys,
+    used_assertions,
+)
 from authsvc.tables.db import Database, Queries, read_clock
 
 BATCH = 1_000
@@ -48,6 +57,7 @@ class Purge:
 PURGES = (
     Purge("token_blacklist", timedelta(days=1), revocations.purge_marks),
     Purge("authorization_codes", timedelta(days=1), authorization_codes.purge_codes),
+    Purge("used_assertions", timedelta(hours=1), used_assertions.purge_assertions),
     Purge("grants", timedelta(days=7), grants.purge_grants),
     Purge("sessions", timedelta(days=7), sessions.purge_sessions),
     Purge("signing_keys", timedelta(days=1), signing_keys.purge_keys),

@@ -1,15 +1,17 @@
-"""RFC 6749 §2.3: who the client is, and whether it proved it (CLA-01 to CLA-08)."""
+"""RFC 6749 §2.3: who the client is, and whether it proved it (CLA-01 to CLA-08). Assertions are looked at in
+`client_assertion.py`."""
 
 import hashlib
 import hmac
 import re
 from base64 import b64decode
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from urllib.parse import unquote_plus
 
 from authsvc.errors import InvalidClient, InvalidRequest
 from authsvc.models import AuthMethod, Client
+from authsvc.protocol.client_assertion import ClientAssertion, parse_assertion
 from authsvc.protocol.forms import Form
 
 MAX_HEADER_LENGTH = 8192
@@ -32,11 +34,13 @@ def names_client(form: Form) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
-    """What a request says about its client. `secret` is None only where `method` is NONE."""
+    """What a request says about its client. `secret` is None only where `method` is NONE or PRIVATE_KEY_JWT; the latter
+    alone has an assertion."""
 
     client_id: str
     secret: str | None = field(repr=False)
     method: AuthMethod
+    assertion: ClientAssertion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,11 @@ def parse_credentials(authorization: str | None, form: Form) -> ClientCredential
         if client_id not in {None, credentials.client_id}:
             raise InvalidRequest("client_id is not the client of the Authorization header")
         return credentials
-    if client_id is None or assertion is not None:
+    if assertion is not None:
+        parsed = parse_assertion(assertion, form.one("client_assertion_type"), client_id)
+        checked = _checked(parsed.client_id, None, AuthMethod.PRIVATE_KEY_JWT)
+        return replace(checked, assertion=parsed)
+    if client_id is None:
         raise InvalidClient
     return _checked(client_id, secret, AuthMethod.NONE if secret is None else AuthMethod.POST)
 

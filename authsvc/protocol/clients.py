@@ -5,9 +5,19 @@ from datetime import datetime
 from typing import TypedDict
 
 from authsvc.errors import InvalidRedirectUri, InvalidScope, InvalidTarget, InvalidValue
-from authsvc.models import ApplicationType, AuthMethod, Client, ConsentPolicy, GrantType, IntrospectionRight
+from authsvc.models import (
+    ApplicationType,
+    AuthMethod,
+    Client,
+    ConsentPolicy,
+    GrantType,
+    IntrospectionRight,
+    JsonObject,
+)
+from authsvc.protocol import client_keys
 from authsvc.protocol.jwa import ALGORITHMS
 from authsvc.protocol.next_step import is_assured
+from authsvc.protocol.outbound import is_outbound_uri
 from authsvc.protocol.redirects import check_redirect_uri, is_web_page
 from authsvc.protocol.resources import parse_resource
 from authsvc.protocol.scopes import format_scope, parse_scope
@@ -43,10 +53,16 @@ class ClientRegistration:
     tos_uri: str | None = None
     default_max_age: int | None = None
     require_auth_time: bool = False
+    jwks: JsonObject | None = None
+    jwks_uri: str | None = None
+    assertion_algorithm: str | None = None
+    request_object_algorithm: str | None = None
+    require_pushed_request: bool = False
+    require_signed_request: bool = False
 
 
 class SignInSettings(TypedDict, total=False):
-    """What matters for a client that sends its users to the authorization endpoint."""
+    """What matters for a client that sends its users to the authorization endpoint, and its keys."""
 
     redirect_uris: tuple[str, ...]
     application_type: ApplicationType
@@ -60,6 +76,12 @@ class SignInSettings(TypedDict, total=False):
     tos_uri: str | None
     default_max_age: int | None
     require_auth_time: bool
+    jwks: JsonObject | None
+    jwks_uri: str | None
+    assertion_algorithm: str | None
+    request_object_algorithm: str | None
+    require_pushed_request: bool
+    require_signed_request: bool
 
 
 class ClientChanges(SignInSettings, total=False):
@@ -123,6 +145,12 @@ def build_client(
         tos_uri=registration.tos_uri,
         default_max_age=registration.default_max_age,
         require_auth_time=registration.require_auth_time,
+        jwks=_check_keys(registration),
+        jwks_uri=registration.jwks_uri,
+        assertion_algorithm=registration.assertion_algorithm,
+        request_object_algorithm=registration.request_object_algorithm,
+        require_pushed_request=registration.require_pushed_request,
+        require_signed_request=registration.require_signed_request,
     )
     _check_sign_in(made)
     return made
@@ -147,6 +175,31 @@ def _check_names(registration: ClientRegistration) -> None:
     max_age = registration.default_max_age
     if max_age is not None and not 0 <= max_age <= MAX_MAX_AGE:
         raise InvalidValue("the age of a login is a number of seconds", pointer="/default_max_age")
+
+
+def _check_keys(registration: ClientRegistration) -> JsonObject | None:
+    """The keys as they are kept. Who proves itself by them, or is to sign with them, needs some."""
+    for algorithm, pointer in (
+        (registration.assertion_algorithm, "/token_endpoint_auth_signing_alg"),
+        (registration.request_object_algorithm, "/request_object_signing_alg"),
+    ):
+        if algorithm is not None and algorithm not in client_keys.ALGORITHMS:
+            raise InvalidValue(f"the algorithm is one of {', '.join(client_keys.ALGORITHMS)}", pointer=pointer)
+    has_keys = registration.jwks is not None or registration.jwks_uri is not None
+    if registration.public and has_keys:
+        raise InvalidValue("a public client has no keys: it cannot keep one to itself", pointer="/jwks")
+    if registration.jwks is not None and registration.jwks_uri is not None:
+        raise InvalidValue("a client has either its keys or the address where they are", pointer="/jwks_uri")
+    if registration.auth_method is AuthMethod.PRIVATE_KEY_JWT and not has_keys:
+        raise InvalidValue("a client with the method private_key_jwt has keys", pointer="/jwks")
+    if registration.require_signed_request and not has_keys:
+        raise InvalidValue("a client that is to sign its requests has keys", pointer="/require_signed_request_object")
+    if registration.jwks_uri is not None and not is_outbound_uri(registration.jwks_uri):
+        raise InvalidValue("the keys of a client are at an https URI", pointer="/jwks_uri")
+    try:
+        return None if registration.jwks is None else client_keys.check_keys(registration.jwks)
+    except ValueError as cause:
+        raise InvalidValue(str(cause), pointer="/jwks") from cause
 
 
 def _check_sign_in(client: Client) -> None:
@@ -198,6 +251,12 @@ def change_client(client: Client, changes: ClientChanges) -> Client:
         tos_uri=client.tos_uri,
         default_max_age=client.default_max_age,
         require_auth_time=client.require_auth_time,
+        jwks=client.jwks,
+        jwks_uri=client.jwks_uri,
+        assertion_algorithm=client.assertion_algorithm,
+        request_object_algorithm=client.request_object_algorithm,
+        require_pushed_request=client.require_pushed_request,
+        require_signed_request=client.require_signed_request,
     )
     asked = build_client(
         replace(present, **changes), client_id=client.client_id, secret_digests=(), now=client.created_at

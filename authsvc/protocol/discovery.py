@@ -6,14 +6,15 @@ from authsvc.models import AuthMethod, JsonObject
 from authsvc.protocol import id_token
 from authsvc.protocol.authorization import DISPLAYS, RESPONSE_TYPES, Prompt
 from authsvc.protocol.claims import SCOPES, USER_CLAIMS
+from authsvc.protocol.client_keys import ALGORITHMS as CLIENT_ALGORITHMS
 from authsvc.protocol.jwa import ALGORITHMS
 from authsvc.protocol.pkce import METHODS
 from authsvc.protocol.recipients import ResponseMode
 from authsvc.protocol.scopes import OFFLINE_ACCESS, OPENID
 from authsvc.protocol.token_request import EXCHANGED
 
-CONFIDENTIAL_METHODS = (AuthMethod.BASIC, AuthMethod.POST)
-"""What authenticates a client that has a secret."""
+CONFIDENTIAL_METHODS = (AuthMethod.BASIC, AuthMethod.POST, AuthMethod.PRIVATE_KEY_JWT)
+"""What authenticates a client that has something to prove itself by."""
 
 
 def build_metadata(issuer: str, languages: Sequence[str]) -> JsonObject:
@@ -38,8 +39,11 @@ def build_metadata(issuer: str, languages: Sequence[str]) -> JsonObject:
         "ui_locales_supported": list(languages),
         "grant_types_supported": [str(grant) for grant in EXCHANGED],
         "token_endpoint_auth_methods_supported": all_methods,
+        "token_endpoint_auth_signing_alg_values_supported": list(CLIENT_ALGORITHMS),
         "introspection_endpoint_auth_methods_supported": confidential,
+        "introspection_endpoint_auth_signing_alg_values_supported": list(CLIENT_ALGORITHMS),
         "revocation_endpoint_auth_methods_supported": all_methods,
+        "revocation_endpoint_auth_signing_alg_values_supported": list(CLIENT_ALGORITHMS),
         "userinfo_endpoint": f"{issuer}/oauth2/userinfo",
         "userinfo_signing_alg_values_supported": list(ALGORITHMS),
         "id_token_signing_alg_values_supported": list(ALGORITHMS),

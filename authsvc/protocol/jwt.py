@@ -7,7 +7,7 @@ payload. Everything about a token that is not ours is a `Rejected`, never an exc
 import json
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import msgspec
@@ -21,12 +21,15 @@ from authsvc.protocol.jwk import import_public_key
 __all__ = [
     "ALGORITHMS",
     "MAX_TOKEN_BYTES",
+    "Foreign",
     "Rejected",
     "Signed",
     "Signer",
     "Verified",
     "Verifier",
+    "is_media_type",
     "named_kid",
+    "read_foreign",
     "verify",
 ]
 
@@ -36,6 +39,8 @@ MAX_KID_LENGTH = 128
 # Our own header has these members and no other. So `crit`, `b64`, `jwk`, `jku`, `x5u` and `x5c` are refused by name,
 # and so is whatever is invented next (JWT-04, JWT-08).
 _HEADER_MEMBERS = {"alg", "kid", "typ"}
+_READ_OTHERWISE = frozenset({"crit", "b64", "zip", "enc"})
+"""Members that change how a token of somebody else's is to be read."""
 
 _FROM_BASE64URL = bytes.maketrans(b"-_+/=", b"+/\0\0\0")
 _TO_BASE64URL = bytes.maketrans(b"+/", b"-_")
@@ -72,6 +77,18 @@ class Verified:
 
     kid: str
     claims: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A JWT that somebody else has made, read and not verified: there is no reason yet to believe it."""
+
+    algorithm: str
+    kid: str | None
+    typ: str | None
+    claims: JsonObject = field(repr=False)
+    signing_input: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +199,7 @@ def verify_signature(token: str, verifiers: Mapping[str, Verifier], *, typ: str)
         return Rejected("unknown kid")
     if header["alg"] != verifier.algorithm:
         return Rejected("alg is not the algorithm of the key")
-    if not _is_media_type(header["typ"], typ):
+    if not is_media_type(header["typ"], typ):
         return Rejected("another kind of token")
 
     signature = _decode_segment(signature_segment)
@@ -194,7 +211,32 @@ def verify_signature(token: str, verifiers: Mapping[str, Verifier], *, typ: str)
     return Signed(verifier.kid, payload)
 
 
-def _is_media_type(value: object, typ: str) -> bool:
+def read_foreign(token: str) -> Foreign | Rejected:
+    """A JWT of a client's. Its header may say more than one of ours, and what it says of keys is not looked at
+    (JWT-04); but not that it is to be read in another way (JWT-08). Never raises."""
+    if len(token) > MAX_TOKEN_BYTES:
+        return Rejected("longer than a token")
+    if not token.isascii() or token.count(".") != 2:
+        return Rejected("not three segments of ASCII")
+    signing_input, _, signature_segment = token.encode("ascii").rpartition(b".")
+    header_segment, _, payload_segment = signing_input.partition(b".")
+    header, claims = _decode_object(header_segment), _decode_object(payload_segment)
+    signature = _decode_segment(signature_segment)
+    if header is None or claims is None or signature is None:
+        return Rejected("a segment is not what it has to be")
+    if not _READ_OTHERWISE.isdisjoint(header):
+        return Rejected("the header asks for more than is understood")
+    algorithm, kid, typ = header.get("alg"), header.get("kid"), header.get("typ")
+    if not isinstance(algorithm, str):
+        return Rejected("there is no alg")
+    if not (kid is None or (isinstance(kid, str) and len(kid) <= MAX_KID_LENGTH)):
+        return Rejected("the kid is none")
+    if not (typ is None or isinstance(typ, str)):
+        return Rejected("the typ is none")
+    return Foreign(algorithm, kid, typ, claims, signing_input, signature)
+
+
+def is_media_type(value: object, typ: str) -> bool:
     """RFC 7515 §4.1.9: case does not matter, and `application/` is meant where there is no slash (JWT-13)."""
     if value == typ:
         return True

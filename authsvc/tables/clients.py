@@ -28,6 +28,12 @@ _CHANGEABLE = (
     "tos_uri",
     "default_max_age",
     "require_auth_time",
+    "jwks",
+    "jwks_uri",
+    "token_endpoint_auth_signing_alg",
+    "request_object_signing_alg",
+    "require_pushed_authorization_requests",
+    "require_signed_request_object",
 )
 _GIVEN = (
     "client_id",
@@ -73,6 +79,12 @@ def _changeable(client: Client) -> tuple[Any, ...]:
         client.tos_uri,
         client.default_max_age,
         client.require_auth_time,
+        client.jwks,
+        client.jwks_uri,
+        client.assertion_algorithm,
+        client.request_object_algorithm,
+        client.require_pushed_request,
+        client.require_signed_request,
     )
 
 
@@ -134,7 +146,7 @@ async def rotate_secret(
     db: Queries, client_id: str, digest: bytes, *, now: datetime, old_expires_at: datetime | None
 ) -> bool:
     """Put a secret in front; the one that was in front goes on to `old_expires_at`, and those before it go. False when
-    there is no such client, or it has no secret.
+    there is no such client, or none that proves itself by a secret.
 
     One statement: of two at once one comes second, and keeps what the first made."""
     row = await db.fetchrow(
@@ -143,7 +155,8 @@ async def rotate_secret(
            SET secret_digests = ARRAY[$2::bytea] || CASE WHEN $4::timestamptz IS NOT NULL THEN secret_digests[1:1] END,
                secret_created_at = $3,
                old_secret_expires_at = $4
-         WHERE client_id = $1 AND cardinality(secret_digests) > 0
+         WHERE client_id = $1
+           AND coalesce(token_endpoint_auth_method, 'client_secret_basic') LIKE 'client_secret_%'
         RETURNING client_id
         """,
         client_id,
@@ -201,4 +214,10 @@ def _client(row: Row) -> Client:
         tos_uri=row["tos_uri"],
         default_max_age=row["default_max_age"],
         require_auth_time=row["require_auth_time"],
+        jwks=row["jwks"],
+        jwks_uri=row["jwks_uri"],
+        assertion_algorithm=row["token_endpoint_auth_signing_alg"],
+        request_object_algorithm=row["request_object_signing_alg"],
+        require_pushed_request=row["require_pushed_authorization_requests"],
+        require_signed_request=row["require_signed_request_object"],
     )

@@ -45,6 +45,7 @@ _BEARER_ERROR: JsonObject = {
     "description": "RFC 6750 §3.1; who brought no token is told of no error",
     "properties": _OAUTH_ERROR["properties"],
 }
+_CREDENTIALS = ("client_id", "client_secret", "client_assertion_type", "client_assertion")
 _ERRORS: dict[Renderer, tuple[str, str]] = {
     render_oauth: ("application/json", "OAuthError"),
     render_bearer: ("application/json", "BearerError"),
@@ -105,7 +106,7 @@ def _form_schema(names: tuple[str, ...], auth: Auth) -> JsonObject:
     """The first parameter of a form is the one that must be there."""
     properties: dict[str, Any] = {name: {"type": "string"} for name in names}
     if auth is Auth.CLIENT:
-        properties |= {"client_id": {"type": "string"}, "client_secret": {"type": "string"}}
+        properties |= {name: {"type": "string"} for name in _CREDENTIALS}
     properties[names[0]] = {"type": "string", "minLength": 1}
     return {"type": "object", "required": [names[0]], "properties": properties}
 

@@ -2,12 +2,14 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.house_of import ISSUER, MASTER_KEY, PASSWORD
 from tests.journeys.service import clean_environment, run_cli
+from tests.signing import Hand
 
 Environ = dict[str, str]
 
@@ -88,6 +90,41 @@ def test_a_client_that_sends_its_users_here_is_made_shown_and_changed(environ: E
         "userinfo_signed_response_alg": None, "logo_uri": None, "client_uri": None, "policy_uri": None,
         "tos_uri": None, "default_max_age": None, "require_auth_time": False,
     }  # fmt: skip
+
+
+def test_a_client_that_signs_is_made_shown_and_changed(environ: Environ, tmp_path: Path) -> None:
+    file, key_set = tmp_path / "jwks.json", Hand().key_set()
+    file.write_text(json.dumps(key_set))
+    create = ["--token-endpoint-auth-method", "private_key_jwt", "--jwks-file", str(file),
+              "--token-endpoint-auth-signing-alg", "ES256", "--request-object-signing-alg", "PS256",
+              "--require-pushed-authorization-requests", "--require-signed-request-object"]  # fmt: skip
+    made = told(environ, "client", "create", "--name", "a signer", *create)
+    assert made.keys() == {"client_id"}, "it has no secret"
+    shown = told(environ, "client", "show", made["client_id"])
+    settings = {
+        "token_endpoint_auth_method": "private_key_jwt", "jwks": key_set, "jwks_uri": None,
+        "token_endpoint_auth_signing_alg": "ES256", "request_object_signing_alg": "PS256",
+        "require_pushed_authorization_requests": True, "require_signed_request_object": True,
+    }  # fmt: skip
+    assert shown | settings == shown
+    assert "kid" in run_cli(environ, "client", "show", made["client_id"]).stdout
+
+    emptied = ["--jwks-file", "", "--jwks-uri", "https://a.example/jwks", "--token-endpoint-auth-signing-alg", "",
+               "--request-object-signing-alg", "", "--no-require-pushed-authorization-requests",
+               "--no-require-signed-request-object"]  # fmt: skip
+    assert told(environ, "client", "update", made["client_id"], *emptied) == shown | {
+        "jwks": None, "jwks_uri": "https://a.example/jwks", "token_endpoint_auth_signing_alg": None,
+        "request_object_signing_alg": None, "require_pushed_authorization_requests": False,
+        "require_signed_request_object": False,
+    }  # fmt: skip
+
+    update = ("client", "update", made["client_id"])
+    check_refused(environ, 1, "has keys", *update, "--jwks-uri", "")
+    check_refused(environ, 1, "either", *update, "--jwks-file", str(file))
+    check_refused(environ, 1, "secret", "client", "rotate-secret", made["client_id"])
+    check_refused(environ, 2, "cannot be read", *update, "--jwks-file", str(tmp_path / "nowhere"))
+    file.write_text("[]")
+    check_refused(environ, 2, "no JSON object", *update, "--jwks-file", str(file))
 
 
 def test_a_secret_is_rotated_with_an_overlap_and_without(environ: Environ) -> None:

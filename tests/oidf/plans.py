@@ -75,8 +75,10 @@ MEMBERS = {
     "op_tos_uri",
     "revocation_endpoint",
     "revocation_endpoint_auth_methods_supported",
+    "revocation_endpoint_auth_signing_alg_values_supported",
     "introspection_endpoint",
     "introspection_endpoint_auth_methods_supported",
+    "introspection_endpoint_auth_signing_alg_values_supported",
     "code_challenge_methods_supported",
     "authorization_response_iss_parameter_supported",
     "prompt_values_supported",
@@ -85,6 +87,7 @@ MEMBERS = {
     "backchannel_logout_session_supported",
     "pushed_authorization_request_endpoint",
     "require_pushed_authorization_requests",
+    "require_signed_request_object",
     "device_authorization_endpoint",
 }
 """In the registry of IANA: the suite warns of every other one."""

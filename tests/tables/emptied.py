@@ -13,6 +13,7 @@ _EMPTY = """
     DELETE FROM auth.signing_keys;
     DELETE FROM auth.token_blacklist;
     DELETE FROM auth.sealed_secrets;
+    DELETE FROM auth.used_assertions;
     DELETE FROM auth.jobs;
     UPDATE auth.cache_mode SET state = 'G', epoch = 1, nonce = '', settled = true, changed_at = now(),
         setbacks = 0, deployment = gen_random_uuid()::text, lease_seconds = 5,

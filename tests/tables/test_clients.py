@@ -27,6 +27,12 @@ SIGN_IN: dict[str, Any] = {
     "tos_uri": "https://z.example/tos",
     "default_max_age": 0,
     "require_auth_time": True,
+    "jwks": {"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "AAAA", "kid": "ü"}]},
+    "jwks_uri": "https://z.example/jwks",
+    "assertion_algorithm": "ES256",
+    "request_object_algorithm": "PS256",
+    "require_pushed_request": True,
+    "require_signed_request": True,
 }
 """Of each the other value than that of a client which never heard of it."""
 
@@ -180,8 +186,11 @@ async def test_a_client_is_disabled_and_enabled(db: Database) -> None:
 
 
 async def test_a_new_secret_stands_before_the_one_that_goes_on_and_a_third_is_gone(db: Database) -> None:  # CLA-16
-    client, other, public = a_client(), a_client(), a_client(secret_digests=())
-    for each in (client, other, public):
+    client, other = a_client(), a_client()
+    public, signer = (
+        a_client(secret_digests=(), auth_method=method) for method in (AuthMethod.NONE, AuthMethod.PRIVATE_KEY_JWT)
+    )
+    for each in (client, other, public, signer):
         await clients.insert_client(db, each)
     first = client.secret_digests[0]
 
@@ -199,7 +208,7 @@ async def test_a_new_secret_stands_before_the_one_that_goes_on_and_a_third_is_go
             client, secret_digests=expected, secret_created_at=NOW, old_secret_expires_at=old_expires_at
         )
     assert await clients.find_client(db, other.client_id) == other
-    for stranger in ("cli_nobody", public.client_id):
+    for stranger in ("cli_nobody", public.client_id, signer.client_id):
         assert not await rotate(stranger, b"new", LATER)
         assert not await clients.drop_old_secret(db, stranger)
     assert await clients.find_client(db, public.client_id) == public
@@ -209,6 +218,15 @@ async def test_a_new_secret_stands_before_the_one_that_goes_on_and_a_third_is_go
         assert await clients.find_client(db, client.client_id) == replace(
             client, secret_digests=(b"fifth",), secret_created_at=NOW
         )
+
+
+async def test_who_went_from_keys_to_secrets_is_given_a_first_one(db: Database) -> None:
+    client = a_client(secret_digests=())
+    await clients.insert_client(db, client)
+    assert await clients.rotate_secret(db, client.client_id, b"first", now=NOW, old_expires_at=LATER)
+    found = await clients.find_client(db, client.client_id)
+    assert found is not None
+    assert found.secret_digests == (b"first",)
 
 
 async def test_of_secrets_made_at_once_the_last_two_are_left(db: Database) -> None:

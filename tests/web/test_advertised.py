@@ -10,9 +10,11 @@ import jwt
 import pytest
 
 from authsvc.errors import InvalidValue
-from authsvc.models import Client, ConsentPolicy, GrantType
+from authsvc.models import AuthMethod, Client, ConsentPolicy, GrantType
 from authsvc.protocol.claims import SCOPES
 from tests.house_of import ISSUER, PASSWORD, House, bearer
+from tests.signing import ALGORITHMS as SIGNED
+from tests.signing import Hand, proof
 from tests.verifying import verified
 from tests.web.answers import check_oauth_error
 from tests.web.browsing import CALLBACK, EMAIL, VERIFIER, Browser, a_client, answer_of
@@ -28,6 +30,7 @@ CLAIMS = {
     "address": {"locality": "London"},
 }  # fmt: skip
 
+HAND = Hand()
 Metadata = dict[str, Any]
 Attempt = Callable[[House, str], Awaitable[bool]]
 """Whether a value works. What is refused in another way than it should be is an error of its own."""
@@ -203,7 +206,9 @@ def use_proof(path: str) -> Attempt:
 
     async def attempt(house: House, method: str) -> bool:
         is_public = method == "none"
-        client = await trusted(house, public=is_public, grant_types=(GrantType.AUTHORIZATION_CODE,))
+        keys: dict[str, Any] = {"auth_method": AuthMethod.PRIVATE_KEY_JWT, "jwks": HAND.key_set()}
+        more = keys if method == "private_key_jwt" else {}
+        client = await trusted(house, public=is_public, grant_types=(GrantType.AUTHORIZATION_CODE,), **more)
         client_id, secret = client.client_id, house.credentials.get(client.client_id, "")
         code = await Browser(house).code(client, scope="openid")
         form = {"grant_type": "authorization_code", "code": code, "code_verifier": VERIFIER, "token": "x"}
@@ -215,7 +220,9 @@ def use_proof(path: str) -> Attempt:
                 form |= {"client_id": client_id, "client_secret": secret}
             case "Bearer":
                 headers = bearer(await house.log_in())
-            case "client_secret_jwt" | "private_key_jwt":
+            case "private_key_jwt":
+                form |= proof(HAND.assertion(client_id, ISSUER, house.clock.unix()))
+            case "client_secret_jwt":
                 now = house.clock.unix()
                 claims = {"iss": client_id, "sub": client_id, "aud": ISSUER, "exp": now + 60, "jti": "x"}
                 form |= {
@@ -234,7 +241,38 @@ def use_proof(path: str) -> Attempt:
     return attempt
 
 
+def use_signed_proof(path: str) -> Attempt:
+    """Authenticate at this endpoint by an assertion that is signed in this way."""
+
+    async def attempt(house: House, algorithm: str) -> bool:
+        hand = a_hand(algorithm)
+        client = await house.client(auth_method=AuthMethod.PRIVATE_KEY_JWT, jwks=keys_of(hand), scope="read")
+        form = {"grant_type": "client_credentials", "token": "x"}
+        form |= proof(hand.assertion(client.client_id, ISSUER, house.clock.unix()))
+        answer = await house.http.post(path, data=form)
+        if answer.status_code != 200:
+            check_oauth_error(answer, 401, "invalid_client")
+        return answer.status_code == 200
+
+    return attempt
+
+
+def a_hand(algorithm: str) -> Hand:
+    """That signs by this algorithm, or says so at least."""
+    if algorithm in SIGNED:
+        return Hand(algorithm, kid=algorithm)
+    hand = Hand("RS256" if algorithm.startswith(("RS", "PS")) else "ES256", kid=algorithm)
+    hand.claimed = algorithm
+    return hand
+
+
+def keys_of(hand: Hand) -> dict[str, Any]:
+    """For whatever a key of this type is for."""
+    return hand.key_set(alg=None)
+
+
 ALGORITHMS = {"none", "HS256", "PS256", "ES384", "RS512", "EdDSA", "Ed448"}
+UNSIGNED = {"none", "HS256", "ES384", "ES512", "RS512", "PS512", "Ed448"}
 PROOFS = {
     "client_secret_basic", "client_secret_post", "none", "Bearer", "client_secret_jwt", "private_key_jwt",
     "tls_client_auth", "self_signed_tls_client_auth",
@@ -259,6 +297,9 @@ TRIALS: dict[str, tuple[Attempt, set[str]]] = {
     "userinfo_signing_alg_values_supported": (use_algorithm("userinfo_algorithm"), ALGORITHMS),
     "grant_types_supported": (use_grant, GRANTS),
     "token_endpoint_auth_methods_supported": (use_proof("/oauth2/token"), PROOFS),
+    "token_endpoint_auth_signing_alg_values_supported": (use_signed_proof("/oauth2/token"), UNSIGNED),
+    "introspection_endpoint_auth_signing_alg_values_supported": (use_signed_proof("/oauth2/introspect"), UNSIGNED),
+    "revocation_endpoint_auth_signing_alg_values_supported": (use_signed_proof("/oauth2/revoke"), UNSIGNED),
     "introspection_endpoint_auth_methods_supported": (use_proof("/oauth2/introspect"), PROOFS),
     "revocation_endpoint_auth_methods_supported": (use_proof("/oauth2/revoke"), PROOFS),
 }

@@ -122,6 +122,8 @@ async def test_no_header_of_a_request_gets_into_a_token(shared: House) -> None: 
 
 
 async def test_the_metadata_say_what_is_built_and_nothing_empty(metadata: dict[str, Any]) -> None:  # MET-04, MET-06
+    proofs = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
+    signatures = ["ES256", "PS256", "RS256", "Ed25519", "EdDSA"]
     assert metadata == {
         "issuer": ISSUER,
         "authorization_endpoint": f"{ISSUER}/oauth2/authorize",
@@ -137,9 +139,12 @@ async def test_the_metadata_say_what_is_built_and_nothing_empty(metadata: dict[s
         "display_values_supported": ["page", "popup", "touch", "wap"],
         "ui_locales_supported": ["en", "de"],
         "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token"],
-        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
-        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-        "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+        "token_endpoint_auth_methods_supported": [*proofs, "none"],
+        "token_endpoint_auth_signing_alg_values_supported": signatures,
+        "introspection_endpoint_auth_methods_supported": proofs,
+        "introspection_endpoint_auth_signing_alg_values_supported": signatures,
+        "revocation_endpoint_auth_methods_supported": [*proofs, "none"],
+        "revocation_endpoint_auth_signing_alg_values_supported": signatures,
         "userinfo_endpoint": f"{ISSUER}/oauth2/userinfo",
         "userinfo_signing_alg_values_supported": ["ES256", "RS256", "Ed25519"],
         "id_token_signing_alg_values_supported": ["ES256", "RS256", "Ed25519"],
