@@ -44,7 +44,14 @@ def create_app(settings: Settings | None = None, outside: Outside = REAL, *, wit
                 "at_once": build_takers(issuer.path, flows, observer),
                 "flows": flows,
                 "documents": {
-                    "metadata": msgspec.json.encode(build_metadata(settings.issuer, pages.languages)),
+                    "metadata": msgspec.json.encode(
+                        build_metadata(
+                            settings.issuer,
+                            pages.languages,
+                            requires_pushed=settings.require_pushed_authorization_requests,
+                            requires_signed=settings.require_signed_request_object,
+                        )
+                    ),
                     "openapi": msgspec.json.encode(build_openapi(settings.issuer)),
                 },
                 "pages": pages,

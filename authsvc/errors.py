@@ -161,9 +161,15 @@ class UnmetAuthenticationRequirements(OAuthError):
 
 
 class RequestNotSupported(OAuthError):
-    """Request objects are not read here (RFC 9101 §7)."""
+    """Request objects of this client are not read here (RFC 9101 §7)."""
 
     code = "request_not_supported"
+
+
+class InvalidRequestObject(OAuthError):
+    """A request object is not signed by its client, or not for here and now (RFC 9101 §7)."""
+
+    code = "invalid_request_object"
 
 
 class RequestUriNotSupported(OAuthError):

@@ -46,6 +46,7 @@ AUTHORIZATION_OUTCOMES = (
     "unsupported_response_type",
     "unmet_authentication_requirements",
     "request_not_supported",
+    "invalid_request_object",
     "request_uri_not_supported",
     "registration_not_supported",
     "no_recipient",
@@ -62,6 +63,7 @@ TASK_OUTCOMES = ("success", "failure")
 PURGED_TABLES = (
     "token_blacklist",
     "authorization_codes",
+    "pushed_requests",
     "used_assertions",
     "grants",
     "sessions",

@@ -303,6 +303,7 @@ class Limiter(StrEnum):
     """Failures of one client, by one address."""
     TOKEN = "token"  # noqa: S105
     REVOCATION = "revocation"
+    PUSHED_REQUEST = "pushed_request"
     INTROSPECTION = "introspection"
 
 

@@ -40,6 +40,7 @@ def limits_of(settings: Settings) -> dict[Limiter, Limit]:
         Limiter.CLIENT_AUTHENTICATION: (settings.client_failures, window),
         Limiter.TOKEN: (settings.client_requests_per_minute, minute),
         Limiter.REVOCATION: (settings.client_requests_per_minute, minute),
+        Limiter.PUSHED_REQUEST: (settings.pushed_requests_per_minute, minute),
         Limiter.INTROSPECTION: (settings.introspections_per_minute, minute),
     }
     return {limiter: Limit(attempts, seconds) for limiter, (attempts, seconds) in numbers.items() if attempts}

@@ -129,6 +129,10 @@ class Settings:
         parsers.whole(0, 10_000_000),
         "Token requests of one client in one worker, and as many revocations. 0: no limit.", 60_000,
     )  # fmt: skip
+    pushed_requests_per_minute: int = _setting(
+        parsers.whole(0, 10_000_000),
+        "Requests that one client pushes, a public one from one address, in one worker. 0: no limit.", 600,
+    )  # fmt: skip
     introspections_per_minute: int = _setting(
         parsers.whole(0, 10_000_000), "Introspections of one client, in one worker. 0: no limit.", 0
     )
@@ -144,6 +148,12 @@ class Settings:
     jwks_max_age: int = _setting(parsers.whole(30, 3600), "Seconds a verifier may keep the JWKS.", 300)
     cors_origins: tuple[str, ...] = _setting(
         parsers.origins, "Sites whose scripts may use the API from a browser: exact origins, between commas.", ()
+    )
+    require_pushed_authorization_requests: bool = _setting(
+        parsers.switch, "`true`: every client has to push its authorization requests (RFC 9126).", False
+    )
+    require_signed_request_object: bool = _setting(
+        parsers.switch, "`true`: every client has to sign its authorization requests (RFC 9101).", False
     )
     outbound_ca_file: str | None = _setting(
         parsers.text,

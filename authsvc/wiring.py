@@ -52,9 +52,11 @@ from authsvc.flows.password_login import PasswordLogin
 from authsvc.flows.passwords import Passwords
 from authsvc.flows.profiles import Profiles
 from authsvc.flows.publication import Publication
+from authsvc.flows.pushed_requests import Duties, PushedRequests
 from authsvc.flows.recognition import Recognition
 from authsvc.flows.refresh_token import RefreshTokenGrant
 from authsvc.flows.registration import Registration
+from authsvc.flows.request_objects import RequestObjects
 from authsvc.flows.revocation import Revocation
 from authsvc.flows.revocations import Revocations
 from authsvc.flows.sealed_secrets import SealedSecret
@@ -212,6 +214,15 @@ async def open_flows(
             session_seconds=settings.session_seconds, idle_seconds=settings.session_idle_seconds,
         )  # fmt: skip
 
+        request_objects = RequestObjects(client_keys, clock, issuer=settings.issuer)
+        duties = Duties(
+            push=settings.require_pushed_authorization_requests, sign=settings.require_signed_request_object
+        )
+        pushed_requests = PushedRequests(
+            db, client_auth, limits, request_objects, clock, entropy,
+            duties=duties, default_audience=default_audience,
+        )  # fmt: skip
+
         flows = Flows(
             exchange=Exchange(client_auth, limits, grants, issuance, metrics),
             service_tokens=ServiceTokens(client_auth, limits, client_credentials, issuance, revocations, metrics),
@@ -228,9 +239,10 @@ async def open_flows(
                 audience=(default_audience, settings.api_audience), session_seconds=settings.session_seconds,
             ),
             authorization=AuthorizationRequests(
-                db, copies, keys, Consents(db, audit, clock), waiting, metrics, clock, entropy,
-                issuer=settings.issuer, default_audience=default_audience,
+                db, copies, keys, Consents(db, audit, clock), pushed_requests, request_objects, waiting, metrics, clock,
+                entropy, issuer=settings.issuer, default_audience=default_audience, duties=duties,
             ),
+            pushed_requests=pushed_requests,
             visits=Visits(waiting),
             forms=OwnForms(waiting, audit, entropy),
             hosted_login=HostedLogin(password_login, browser_sessions),

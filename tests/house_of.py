@@ -34,6 +34,7 @@ NO_LIMITS = {
     "registrations_per_address": 0,
     "client_failures": 0,
     "client_requests_per_minute": 0,
+    "pushed_requests_per_minute": 0,
     "introspections_per_minute": 0,
 }
 CHEAP_HASHES = {"password_hash_memory_kib": 8, "password_hash_passes": 1}

@@ -19,6 +19,7 @@ from authsvc.flows.login import Login
 from authsvc.flows.master_key import MasterKeyExchange
 from authsvc.flows.own_forms import OwnForms
 from authsvc.flows.own_sessions import OwnSessions
+from authsvc.flows.pushed_requests import PushedRequests
 from authsvc.flows.registration import Registration
 from authsvc.flows.revocation import Revocation
 from authsvc.flows.service_tokens import ServiceTokens
@@ -51,6 +52,8 @@ class Flows:
     """A password opens a session."""
     authorization: AuthorizationRequests
     """A client sends a user: log in, consent, go back with a code."""
+    pushed_requests: PushedRequests
+    """What a client is going to ask for, told before its user comes."""
     visits: Visits
     """Somebody wants to see a page of ours: log in, go there."""
     forms: OwnForms

@@ -6,15 +6,27 @@ client with a code or an error. Pages do not decide, and nothing is kept for a r
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 
 from authsvc.clock import Clock
 from authsvc.entropy import Entropy, mint_secret
-from authsvc.errors import AccessDenied, AuthsvcError, ConfigurationError, LoginRequired, NoRecipient
+from authsvc.errors import (
+    AccessDenied,
+    AuthsvcError,
+    ConfigurationError,
+    ExpiredRequest,
+    InvalidRequestObject,
+    LoginRequired,
+    NoRecipient,
+    OAuthError,
+)
 from authsvc.flows.client_copies import ClientCopies
 from authsvc.flows.consents import Consents
 from authsvc.flows.keys import SigningKeys
+from authsvc.flows.pushed_requests import Duties, PushedRequests
+from authsvc.flows.request_objects import RequestObjects
 from authsvc.flows.sealed_secrets import SealedSecret
 from authsvc.metrics import Metrics
 from authsvc.models import Client, ConsentPolicy, Session, User
@@ -24,6 +36,7 @@ from authsvc.protocol.authorization_code import LIFE, PREFIX
 from authsvc.protocol.authorization_response import AuthorizationResponse, build_failure, build_success
 from authsvc.protocol.forms import Form
 from authsvc.protocol.next_step import Step, consent_of, next_step
+from authsvc.protocol.pushed_request import find_request_uri
 from authsvc.protocol.recipients import Recipient, find_recipient, parse_client_id
 from authsvc.protocol.sealed_request import WaitingRequest
 from authsvc.tables import authorization_codes, users
@@ -38,6 +51,8 @@ class Pending:
     sealed: str = field(repr=False)
     client: Client
     recipient: Recipient
+    fault: OAuthError | None = None
+    """What was wrong with it as it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +83,8 @@ class AuthorizationRequests:
         copies: ClientCopies,
         keys: SigningKeys,
         consents: Consents,
+        pushed: PushedRequests,
+        objects: RequestObjects,
         secret: SealedSecret,
         metrics: Metrics,
         clock: Clock,
@@ -75,17 +92,21 @@ class AuthorizationRequests:
         *,
         issuer: str,
         default_audience: str,
+        duties: Duties,
     ) -> None:
         self._db = db
         self._copies = copies
         self._keys = keys
         self._consents = consents
+        self._pushed = pushed
+        self._objects = objects
         self._secret = secret
         self._metrics = metrics
         self._clock = clock
         self._entropy = entropy
         self._issuer = issuer
         self._default_audience = default_audience
+        self._duties = duties
 
     # --- A request comes, and comes back
 
@@ -94,10 +115,27 @@ class AuthorizationRequests:
 
         Raises:
             NoRecipient: nobody knows where an answer may go (AUZ-02).
+            ExpiredRequest: it was pushed, and is not there any more.
             Unavailable.
         """
         with self._counted():
-            return await self._pend(WaitingRequest(form, self._clock.now()))
+            client_id = parse_client_id(form)
+            request_uri = find_request_uri(form)
+            if request_uri is not None:  # and nothing else counts (PAR-05)
+                return await self._pend(await self._pushed.find(request_uri, client_id))
+            try:
+                waiting = await self._open(form, client_id)
+            except InvalidRequestObject as fault:
+                return await self._pend(WaitingRequest(form, self._clock.now()), fault=fault)
+            return await self._pend(waiting)
+
+    async def _open(self, form: Form, client_id: str) -> WaitingRequest:
+        """The request, taken out of its object where its client has signed one. A client without keys signs nothing."""
+        now, signed = self._clock.now(), form.many("request")
+        copy = await self._copies.find(client_id) if len(signed) == 1 and not form.many("request_uri") else None
+        if copy is None or copy.client.disabled_at is not None or not copy.client.has_keys:
+            return WaitingRequest(form, now)
+        return WaitingRequest(await self._objects.open(signed[0], copy.client), now, is_signed=True)
 
     async def resume(self, sealed: str | None) -> Pending:
         """One that has waited for its user.
@@ -116,31 +154,46 @@ class AuthorizationRequests:
         prompts = (pending.waiting.form.one("prompt") or "").split()
         prompt = " ".join(dict.fromkeys([*prompts, Prompt.SELECT_ACCOUNT]))
         values = pending.waiting.form.pick(sealed_request.PARAMETERS) | {"prompt": [prompt]}
-        return await self._pend(WaitingRequest(Form(values), self._clock.now()))
+        return await self._pend(replace(pending.waiting, form=Form(values), born_at=self._clock.now()))
 
-    async def _pend(self, waiting: WaitingRequest, sealed: str | None = None) -> Pending:
+    async def _pend(
+        self, waiting: WaitingRequest, sealed: str | None = None, *, fault: OAuthError | None = None
+    ) -> Pending:
         copy = await self._copies.find(parse_client_id(waiting.form))
         client = None if copy is None else copy.client
         recipient = find_recipient(waiting.form, client)
         assert client is not None  # noqa: S101 - nobody is a recipient without
-        return Pending(waiting, sealed or sealed_request.seal(await self._secret.get(), waiting), client, recipient)
+        sealed = sealed or sealed_request.seal(await self._secret.get(), waiting)
+        return Pending(waiting, sealed, client, recipient, fault)
 
     # --- The decision
 
     async def decide(self, pending: Pending, session: Session | None, *, allowed: bool = False) -> Outcome:
         """What comes next, in a browser with this session. `allowed`: its user has just allowed this very request. What
-        is wrong with it is told to the client (AUZ-03), and so is a fault of ours."""
+        is wrong with it is told to the client (AUZ-03), and so is a fault of ours.
+
+        Raises:
+            ExpiredRequest: it was pushed, and has got its one answer before (PAR-04).
+        """
         try:
             with self._counted():
                 return await self._decide(pending, session, allowed=allowed)
-        except ConfigurationError:
+        except (ConfigurationError, ExpiredRequest):
             raise
         except AuthsvcError as error:
+            if isinstance(error, OAuthError):
+                await self._pushed.consume(self._db, pending.waiting, pending.client.client_id)
             return build_failure(pending.recipient, error, self._issuer)
 
-    def deny(self, pending: Pending) -> AuthorizationResponse:
-        """The user said no (AUZ-15)."""
+    async def deny(self, pending: Pending) -> AuthorizationResponse:
+        """The user said no (AUZ-15).
+
+        Raises:
+            ExpiredRequest: as `decide`.
+            Unavailable.
+        """
         error = AccessDenied("the user did not allow it")
+        await self._pushed.consume(self._db, pending.waiting, pending.client.client_id)
         self._metrics.authorization_request(error.code)
         return build_failure(pending.recipient, error, self._issuer)
 
@@ -154,9 +207,12 @@ class AuthorizationRequests:
             raise
 
     async def _decide(self, pending: Pending, session: Session | None, *, allowed: bool) -> Outcome:
-        client = pending.client
+        client, waiting = pending.client, pending.waiting
+        if pending.fault is not None:
+            raise pending.fault
+        self._duties.check(client, is_pushed=waiting.request_uri is not None, is_signed=waiting.is_signed)
         asked = parse_request(
-            pending.waiting.form, client, pending.recipient,
+            waiting.form, client, pending.recipient,
             default_audience=self._default_audience, acr_offered=id_token.ACR_VALUES,
         )  # fmt: skip
         user = None if session is None else await users.find_user(self._db, session.sub)
@@ -165,7 +221,7 @@ class AuthorizationRequests:
         consent = None if session is None else await self._consents.find(session, client.client_id)
         hinted = await self._find_hinted(asked)
         step = next_step(
-            asked, client, born_at=pending.waiting.born_at, session=session, consent=consent, allowed=allowed,
+            asked, client, born_at=waiting.born_at, session=session, consent=consent, allowed=allowed,
             hinted_sub=hinted, now=self._clock.now(),
         )  # fmt: skip
         if step is Step.LOGIN or session is None or user is None:
@@ -176,7 +232,7 @@ class AuthorizationRequests:
         if allowed:
             await self._consents.remember(session, client.client_id, consent_of(asked, client))
         by_consent = allowed or client.consent is not ConsentPolicy.NEVER
-        code = await self._issue(asked, client, session, by_consent=by_consent)
+        code = await self._issue(asked, client, session, waiting, by_consent=by_consent)
         if code is None:  # the session ended in this moment, or the consent was taken back
             if Prompt.NONE in asked.prompt:
                 raise LoginRequired("the user is not logged in")
@@ -185,13 +241,20 @@ class AuthorizationRequests:
         return build_success(pending.recipient, code, self._issuer)
 
     async def _issue(
-        self, asked: AuthorizationRequest, client: Client, session: Session, *, by_consent: bool
+        self,
+        asked: AuthorizationRequest,
+        client: Client,
+        session: Session,
+        waiting: WaitingRequest,
+        *,
+        by_consent: bool,
     ) -> str | None:
-        """A code, of which only the digest is kept (AUZ-12). None when what it rests on is gone."""
+        """A code, of which only the digest is kept (AUZ-12). None when what it rests on is gone. A request that was
+        pushed is consumed with it, or not at all."""
         code, now = mint_secret(self._entropy, PREFIX), self._clock.now()
         recipient = asked.recipient
-        is_written = await authorization_codes.insert_code(
-            self._db,
+        write = partial(
+            authorization_codes.insert_code,
             digest=sha256(code.encode()).digest(),
             client_id=client.client_id,
             sid=session.sid,
@@ -205,7 +268,13 @@ class AuthorizationRequests:
             now=now,
             expires_at=now + LIFE,
         )
-        return code if is_written else None
+        if waiting.request_uri is None:
+            return code if await write(self._db) else None
+        async with self._db.transaction() as tx:
+            if not await write(tx):
+                return None
+            await self._pushed.consume(tx, waiting, client.client_id)
+        return code
 
     async def _find_hinted(self, asked: AuthorizationRequest) -> str | None:
         """The user of the `id_token_hint`: an ID token of ours for this client, be it expired (OID-05).

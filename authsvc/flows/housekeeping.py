@@ -9,6 +9,8 @@ How long each kind is kept, and why no later question can miss it:
   whoever wants the access tokens dead that came of it, and the longest of those lives for an hour. A week is far more.
 - A code that is over is refused as one that is not there. One that comes back within a day ends what it was redeemed
   for.
+- A request that was pushed waits for its user for ten minutes at the most. Then it is refused for that, whether it is
+  there or not. It is kept for an hour and no more: strangers can make them, in the name of public clients.
 - An assertion of a client that is over is refused for that, whether it is known to have been here or not. It is kept
   for an hour, for the clocks, and no more: there may be one for each token.
 - A killed signing key has no row. One that verifies nothing any more is kept for a day, for the clocks.
@@ -26,6 +28,7 @@ from authsvc.metrics import Metrics
 from authsvc.tables import (
     authorization_codes,
     grants,
+    pushed_requests,
     revocations,
     sessions,
     signing_keys,
@@ -57,6 +60,7 @@ class Purge:
 PURGES = (
     Purge("token_blacklist", timedelta(days=1), revocations.purge_marks),
     Purge("authorization_codes", timedelta(days=1), authorization_codes.purge_codes),
+    Purge("pushed_requests", timedelta(hours=1), pushed_requests.purge_requests),
     Purge("used_assertions", timedelta(hours=1), used_assertions.purge_assertions),
     Purge("grants", timedelta(days=7), grants.purge_grants),
     Purge("sessions", timedelta(days=7), sessions.purge_sessions),

@@ -97,6 +97,9 @@ class Limits:
     def revocation(self, client: Client, address: Address | None) -> None:
         self._spend_here(Limiter.REVOCATION, *_names(client, address))
 
+    def pushed_request(self, client: Client, address: Address | None) -> None:
+        self._spend_here(Limiter.PUSHED_REQUEST, *_names(client, address))
+
     def introspection(self, client: Client) -> None:
         self._spend_here(Limiter.INTROSPECTION, client.client_id)
 

@@ -115,9 +115,12 @@ def parse_request(
 
 
 def _check_not_replaced(form: Form) -> None:
-    """What would say something else than the request itself is refused, and never overlooked (OID-10)."""
+    """What would say something else than the request itself is refused, and never overlooked (OID-10). A request object
+    that can be read has been taken out before."""
     if form.one("request") is not None:
-        raise RequestNotSupported("request objects are not supported")
+        if form.one("request_uri") is not None:
+            raise InvalidRequest("there is either a request or a request_uri")  # JAR-01
+        raise RequestNotSupported("request objects are read of clients that have registered keys")
     if form.one("request_uri") is not None:
         raise RequestUriNotSupported("the parameter request_uri is not supported")
     if form.one("registration") is not None:

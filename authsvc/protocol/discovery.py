@@ -17,9 +17,12 @@ CONFIDENTIAL_METHODS = (AuthMethod.BASIC, AuthMethod.POST, AuthMethod.PRIVATE_KE
 """What authenticates a client that has something to prove itself by."""
 
 
-def build_metadata(issuer: str, languages: Sequence[str]) -> JsonObject:
+def build_metadata(
+    issuer: str, languages: Sequence[str], *, requires_pushed: bool = False, requires_signed: bool = False
+) -> JsonObject:
     """Only what is built and enforced, and nothing empty (RFC 8414 §3.2). One document for OAuth and OpenID Connect, so
-    that they cannot say different things (MET-08). `languages` are those of the pages."""
+    that they cannot say different things (MET-08). `languages` are those of the pages; the rest is what every client
+    has to do."""
     confidential = [str(method) for method in CONFIDENTIAL_METHODS]
     # A public client redeems and refreshes, and takes back what it has; it introspects nothing.
     all_methods = [*confidential, str(AuthMethod.NONE)]
@@ -53,8 +56,12 @@ def build_metadata(issuer: str, languages: Sequence[str]) -> JsonObject:
         "claims_supported": [*id_token.CLAIMS, *USER_CLAIMS],
         "acr_values_supported": list(id_token.ACR_VALUES),
         "claims_parameter_supported": True,
-        # Said, because readers take the last one for true where it is not (ODI-03).
-        "request_parameter_supported": False,
+        "pushed_authorization_request_endpoint": f"{issuer}/oauth2/par",
+        "require_pushed_authorization_requests": requires_pushed,
+        "request_parameter_supported": True,
+        "request_object_signing_alg_values_supported": list(CLIENT_ALGORITHMS),
+        "require_signed_request_object": requires_signed,
+        # Said, because readers take it for true where it is not (ODI-03). A name of what was pushed is no address.
         "request_uri_parameter_supported": False,
     }
 

@@ -56,7 +56,7 @@ def find_recipient(form: Form, client: Client | None) -> Recipient:
     Raises:
         NoRecipient: there is no such client, it is disabled, or the redirect URI is none of its own (RED-01, RED-02).
             A missing one is fine where exactly one is registered (RED-07), but not in OpenID Connect, which demands it,
-            nor beside a request object, which is not read here and may name another.
+            nor beside a request object that could not be read, and may name another.
     """
     if client is None or client.disabled_at is not None:
         raise NoRecipient("there is no such client")
@@ -89,7 +89,7 @@ def _names_openid(form: Form) -> bool:
 
 
 def _look_inside(form: Form) -> JsonObject:
-    """What stands in a request object. It is going to be refused, and is read for that alone: how the client wants to
+    """What stands in a request object that is going to be refused. It is read for that alone: how the client wants to
     hear it, and by which state it knows what is refused. Never where: nobody has looked who wrote it."""
     objects = form.many("request")
     return read_unverified(objects[0]) if len(objects) == 1 else {}

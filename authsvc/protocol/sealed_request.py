@@ -26,6 +26,7 @@ PARAMETERS = (
 """All that are read. Others are left behind."""
 
 _CONTEXT = b"authsvc waiting request\0"
+_MARGIN = 100
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -33,22 +34,36 @@ class _Sealed(msgspec.Struct, array_like=True, frozen=True):
     born: int
     """Microseconds of Unix time."""
     values: dict[str, list[str]]
+    request_uri: str | None = None
+    is_signed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingRequest:
     form: Form
     born_at: datetime
+    request_uri: str | None = None
+    """By which it was pushed; None: it came with the browser."""
+    is_signed: bool = False
+    """The parameters are those of a request object that its client has signed."""
 
 
 def seal(key: bytes, request: WaitingRequest) -> str:
     """Raises NoRecipient: it is too long to travel in a URL."""
     born = (request.born_at - _EPOCH) // timedelta(microseconds=1)
-    body = msgspec.json.encode(_Sealed(born, request.form.pick(PARAMETERS)))
-    text = seals.seal(key, _CONTEXT, body)
+    sealed = _Sealed(born, request.form.pick(PARAMETERS), request.request_uri, request.is_signed)
+    text = seals.seal(key, _CONTEXT, msgspec.json.encode(sealed))
     if len(text) > MAX_LENGTH:
         raise NoRecipient("the request is too long")
     return text
+
+
+def fits(request: WaitingRequest) -> bool:
+    """Whether it can be sealed, and be a little longer when its user is switched."""
+    try:
+        return len(seal(b"", request)) <= MAX_LENGTH - _MARGIN
+    except NoRecipient:
+        return False
 
 
 def open_sealed(key: bytes, text: str, now: datetime) -> WaitingRequest:
@@ -63,4 +78,4 @@ def open_sealed(key: bytes, text: str, now: datetime) -> WaitingRequest:
     born_at = _EPOCH + timedelta(microseconds=sealed.born)
     if now >= born_at + LIFE:
         raise ExpiredRequest("the request has waited for too long")
-    return WaitingRequest(Form(sealed.values), born_at)
+    return WaitingRequest(Form(sealed.values), born_at, sealed.request_uri, sealed.is_signed)

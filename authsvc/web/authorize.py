@@ -23,7 +23,7 @@ async def authorize(request: Call) -> Answer:
     authorization = flows_of(request).authorization
     pending = await authorization.begin(await _read(request))
     session = await find_session(request)
-    if session is None and request.scope["method"] == "POST":
+    if session is None and pending.fault is None and request.scope["method"] == "POST":
         # A browser brings no cookie along when another site has it POST. By the GET that this answer leads to, it does.
         return to_page(request, LOGIN, pending)
     return answer(request, pending, await authorization.decide(pending, session))

@@ -38,7 +38,7 @@ async def give_consent(request: Call) -> Answer:
         case "allow":
             return answer(request, pending, await authorization.decide(pending, session, allowed=True))
         case "deny":
-            return answer(request, pending, authorization.deny(pending))
+            return answer(request, pending, await authorization.deny(pending))
         case "switch":
             return to_page(request, LOGIN, await authorization.switch_user(pending))
     raise InvalidRequest("the form says neither yes nor no")

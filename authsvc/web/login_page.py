@@ -51,7 +51,7 @@ async def log_in(request: Call) -> Answer:
     if not await is_ours(request, form, Purpose(LOGIN, sealed)):
         return await again(LoginProblem.EXPIRED, 403)
     if isinstance(errand, Pending) and form.one("answer") == "cancel":
-        return answer(request, errand, flows.authorization.deny(errand))
+        return answer(request, errand, await flows.authorization.deny(errand))
     if username is None or password is None:
         return await again(LoginProblem.EMPTY)
     cookies = site_of(request).cookies

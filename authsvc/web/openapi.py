@@ -107,6 +107,8 @@ def _form_schema(names: tuple[str, ...], auth: Auth) -> JsonObject:
     properties: dict[str, Any] = {name: {"type": "string"} for name in names}
     if auth is Auth.CLIENT:
         properties |= {name: {"type": "string"} for name in _CREDENTIALS}
+    if "request" in names:  # which may stand for all the others
+        return {"type": "object", "properties": properties}
     properties[names[0]] = {"type": "string", "minLength": 1}
     return {"type": "object", "required": [names[0]], "properties": properties}
 

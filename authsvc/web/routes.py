@@ -14,6 +14,7 @@ from authsvc.errors import NotFound
 from authsvc.flows import Flows
 from authsvc.protocol.accounts import LoginRequest, LoginResponse, PasswordChangeRequest, Profile, RegistrationRequest
 from authsvc.protocol.discovery import configuration_paths, metadata_paths
+from authsvc.protocol.sealed_request import PARAMETERS
 from authsvc.web import assets, introspect, me, token, wellknown
 from authsvc.web.account import LOGOUT, show_overview
 from authsvc.web.account_connections import end_connection, show_connections
@@ -31,6 +32,7 @@ from authsvc.web.logout_page import log_out, show_logout
 from authsvc.web.middleware import Observer
 from authsvc.web.pages.errors import render_page
 from authsvc.web.pages.views import Room
+from authsvc.web.par import push
 from authsvc.web.request import wants_page
 from authsvc.web.revoke import revoke
 from authsvc.web.userinfo import userinfo
@@ -81,6 +83,7 @@ OAUTH = (
     Row("POST", "/oauth2/token", token.token, CLIENT, JSON, TOKEN_REQUEST, "RFC 6749 §5.1", cors=True,
         at_once=token.AtOnce),
     Row("POST", "/oauth2/revoke", revoke, CLIENT, JSON, HINTED, cors=True),
+    Row("POST", "/oauth2/par", push, CLIENT, JSON, PARAMETERS, "RFC 9126 §2.2", 201, cors=True),
     Row("GET", "/oauth2/userinfo", userinfo, USER, BEARER, None, "OpenID Connect Core §5.3.2", cors=True),
     Row("POST", "/oauth2/userinfo", userinfo, USER, BEARER, None, "OpenID Connect Core §5.3.2", cors=True),
 )

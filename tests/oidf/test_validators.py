@@ -15,6 +15,7 @@ import pytest
 from tests.oidf.module import Module
 from tests.oidf.node import installed
 from tests.oidf.provider import CALLBACK, EMAIL, SCOPE, Provider
+from tests.signing import Hand
 
 RESOURCE = "https://api.example/"
 CASES = {
@@ -22,6 +23,7 @@ CASES = {
     "as most do": ("RS256", "client_secret_basic", "query"),
     "posted": ("ES256", "client_secret_post", "form_post"),
     "without a secret": ("RS256", "none", "query"),
+    "signed and pushed": ("RS256", "private_key_jwt", "query"),
 }
 """Not Ed25519: Node 18 does not know it by this name."""
 
@@ -32,10 +34,12 @@ def scripts() -> Path:
     return installed()
 
 
-def register(provider: Provider, algorithm: str, method: str) -> dict[str, Any]:
+def register(provider: Provider, algorithm: str, method: str, key_set: Path) -> dict[str, Any]:
     how = (
         ["--public"] if method == "none" else ["--grant", "client_credentials", "--token-endpoint-auth-method", method]
     )
+    if method == "private_key_jwt":
+        how += ["--jwks-file", str(key_set), "--require-signed-request-object"]
     made: dict[str, Any] = provider.service.cli(
         "client", "create", "--name", "A strict one", "--grant", "authorization_code", "--grant", "refresh_token", *how,
         "--scope", f"{SCOPE} read", "--redirect-uri", CALLBACK, "--audience", RESOURCE,
@@ -74,20 +78,25 @@ def hear(pipe: IO[str] | None) -> dict[str, Any]:
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("library", ["openid_client", "oauth4webapi"])
-def test_a_strict_client_finds_nothing_wrong(scripts: Path, provider: Provider, library: str, case: str) -> None:
+def test_a_strict_client_finds_nothing_wrong(
+    scripts: Path, provider: Provider, tmp_path: Path, library: str, case: str
+) -> None:
     algorithm, method, mode = CASES[case]
-    made = register(provider, algorithm, method)
+    hand, key_set = Hand(), tmp_path / "jwks.json"
+    key_set.write_text(json.dumps(hand.key_set()))
+    made = register(provider, algorithm, method, key_set)
     asked = {
         "issuer": provider.issuer, "redirect_uri": CALLBACK, "client_id": made["client_id"],
         "client_secret": made.get("client_secret"), "algorithm": algorithm, "method": method, "mode": mode,
-        "audience": RESOURCE,
+        "audience": RESOURCE, "jwk": hand.private_jwk() if method == "private_key_jwt" else None,
     }  # fmt: skip
     with provider.open() as http, script(scripts / f"{library}.mjs", provider) as process:
         browser = Module(provider, http, mode)
         say(process.stdin, asked)
         while "open" in (told := hear(process.stdout)):
             parameters = parse_qs(urlsplit(told["open"]).query, strict_parsing=True)
-            arrived = browser.send({name: value for name, (value,) in parameters.items()})
+            sent = {name: value for name, (value,) in parameters.items()}
+            arrived = browser.send(sent, asked=sent | {"state": told["state"]})
             assert isinstance(arrived, dict), arrived.text
             fields = urlencode(arrived)
             if mode == "query":

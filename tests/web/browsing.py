@@ -7,7 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 
 from authsvc.models import Client, GrantType
-from tests.house_of import PASSWORD, House
+from tests.house_of import ISSUER, PASSWORD, House
+from tests.signing import Hand
 from tests.web.markup import find
 
 CALLBACK = "https://client.example/cb"
@@ -15,6 +16,13 @@ VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 EMAIL = "ada@example.com"
 SCOPE = "openid profile email offline_access read"
+
+
+PUSHES: dict[str, Any] = {
+    "grant_types": (GrantType.CLIENT_CREDENTIALS, GrantType.AUTHORIZATION_CODE), "redirect_uris": (CALLBACK,)
+}  # fmt: skip
+"""What a client is registered with that may push what stands below."""
+PUSHED = {"response_type": "code", "code_challenge": CHALLENGE, "code_challenge_method": "S256"}
 
 
 async def a_client(house: House, **registration: Any) -> Client:
@@ -42,6 +50,13 @@ def asking(client: Client, **changes: str | None) -> dict[str, str]:
     return {name: value for name, value in (parameters | changes).items() if value is not None}
 
 
+def an_object(house: House, client: Client, hand: Hand, typ: str = "oauth-authz-req+jwt", **changes: Any) -> str:
+    """The same, signed. Whatever can stand in a request object may be changed."""
+    now = int(house.clock.unix())
+    claims = {"iss": client.client_id, "aud": ISSUER, "iat": now, "exp": now + 60, **asking(client)} | changes
+    return hand.sign({name: value for name, value in claims.items() if value is not None}, typ=typ)
+
+
 @dataclass
 class Browser:
     house: House
@@ -55,6 +70,10 @@ class Browser:
     async def authorize(self, client: Client, **changes: str | None) -> httpx2.Response:
         """Where a client's request leads in the end: to a page, or out to the client."""
         return await self.follow(await self.http.get("/oauth2/authorize", params=asking(client, **changes)))
+
+    async def ask(self, client: Client, parameters: dict[str, str]) -> httpx2.Response:
+        """A request of these parameters, and what is answered first."""
+        return await self.http.get("/oauth2/authorize", params={"client_id": client.client_id, **parameters})
 
     async def follow(self, answer: httpx2.Response) -> httpx2.Response:
         """As long as it is led around in here."""

@@ -17,7 +17,7 @@ from tests.signing import ALGORITHMS as SIGNED
 from tests.signing import Hand, proof
 from tests.verifying import verified
 from tests.web.answers import check_oauth_error
-from tests.web.browsing import CALLBACK, EMAIL, VERIFIER, Browser, a_client, answer_of
+from tests.web.browsing import CALLBACK, EMAIL, VERIFIER, Browser, a_client, an_object, answer_of
 from tests.web.forging import claims_of
 from tests.web.markup import find
 
@@ -271,6 +271,14 @@ def keys_of(hand: Hand) -> dict[str, Any]:
     return hand.key_set(alg=None)
 
 
+async def use_signed_request(house: House, algorithm: str) -> bool:
+    hand = a_hand(algorithm)
+    client = await trusted(house, jwks=keys_of(hand))
+    browser = Browser(house)
+    sent = {"redirect_uri": CALLBACK, "request": an_object(house, client, hand)}
+    return not is_refused(await browser.follow(await browser.ask(client, sent)), "invalid_request_object")
+
+
 ALGORITHMS = {"none", "HS256", "PS256", "ES384", "RS512", "EdDSA", "Ed448"}
 UNSIGNED = {"none", "HS256", "ES384", "ES512", "RS512", "PS512", "Ed448"}
 PROOFS = {
@@ -291,6 +299,7 @@ TRIALS: dict[str, tuple[Attempt, set[str]]] = {
     "ui_locales_supported": (use_locale, {"se", "fr", "x"}),
     "acr_values_supported": (use_acr, {"0", "phr", "urn:authsvc:acr:mfa"}),
     "claims_supported": (use_claim, {"groups", "roles", "password", "password_digest", "generation", "created_at"}),
+    "request_object_signing_alg_values_supported": (use_signed_request, UNSIGNED),
     "claim_types_supported": (use_claim_type, {"aggregated", "distributed"}),
     "subject_types_supported": (use_subject_type, {"pairwise"}),
     "id_token_signing_alg_values_supported": (use_algorithm("id_token_algorithm"), ALGORITHMS),
@@ -333,12 +342,18 @@ async def tells_issuer(house: House) -> bool:
 
 async def reads_request_objects(house: House) -> bool:
     unsigned = jwt.encode({"scope": "openid"}, "", algorithm="none")
-    return not is_refused(await Browser(house).authorize(await trusted(house), request=unsigned), NO_OBJECT)
+    client = await trusted(house)
+    assert is_refused(await Browser(house).authorize(client, request=unsigned), NO_OBJECT), "it has no keys"
+    return await use_signed_request(house, "ES256")
 
 
 async def fetches_request_objects(house: House) -> bool:
     page = await Browser(house).authorize(await trusted(house), request_uri="https://client.example/r")
     return not is_refused(page, "request_uri_not_supported")
+
+
+async def demands_more(house: House) -> bool:
+    return is_refused(await Browser(house).authorize(await trusted(house)), "invalid_request")
 
 
 NO_OBJECT = "request_not_supported"
@@ -347,6 +362,8 @@ QUESTIONS: dict[str, Callable[[House], Awaitable[bool]]] = {
     "authorization_response_iss_parameter_supported": tells_issuer,
     "request_parameter_supported": reads_request_objects,
     "request_uri_parameter_supported": fetches_request_objects,
+    "require_pushed_authorization_requests": demands_more,
+    "require_signed_request_object": demands_more,
 }
 
 

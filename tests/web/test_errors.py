@@ -105,6 +105,7 @@ def test_the_statuses_are_those_of_the_rfcs() -> None:  # oauth-core.md section 
         "ConsentRequired": 400,
         "UnmetAuthenticationRequirements": 400,
         "RequestNotSupported": 400,
+        "InvalidRequestObject": 400,
         "RequestUriNotSupported": 400,
         "RegistrationNotSupported": 400,
         "InvalidRedirectUri": 400,

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import httpx2
 import pytest
 
-from authsvc.models import GrantType
 from authsvc.web.routes import CONFIGURATION, DOCUMENTS, METADATA, ROWS, Row
 from tests.house_of import PASSWORD, House, bearer, house_on, settings_for
+from tests.web.browsing import PUSHED, PUSHES
 
 ISSUER = "https://auth.example.com"
 PUBLIC = {row.path for row in (*DOCUMENTS, METADATA, CONFIGURATION)}
@@ -38,7 +38,7 @@ def check_private(answer: httpx2.Response) -> None:
 
 
 async def _client_call(house: House, path: str, **form: str) -> httpx2.Response:
-    client = await house.client(grant_types=(GrantType.CLIENT_CREDENTIALS,))
+    client = await house.client(**PUSHES)
     return await house.http.post(path, data=form or {"token": await house.token(client)}, auth=house.basic(client))
 
 
@@ -75,6 +75,7 @@ def _as_user(method: str, path: str) -> Callable[[House], Awaitable[httpx2.Respo
 
 SUCCESSES: dict[str, Callable[[House], Awaitable[httpx2.Response]]] = {
     "/oauth2/introspect": lambda house: _client_call(house, "/oauth2/introspect"),
+    "/oauth2/par": lambda house: _client_call(house, "/oauth2/par", **PUSHED),
     "/oauth2/revoke": lambda house: _client_call(house, "/oauth2/revoke"),
     "/oauth2/token": lambda house: _client_call(house, "/oauth2/token", grant_type="client_credentials"),
     "/api/v1/login": _log_in,

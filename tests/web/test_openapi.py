@@ -12,6 +12,7 @@ from authsvc.web.errors import render_problem
 from authsvc.web.routes import ROWS, Auth, Row
 from tests.house_of import PASSWORD, House, bearer, house_on, settings_for
 from tests.web.answers import check_oauth_error, check_problem
+from tests.web.browsing import PUSHED, PUSHES
 
 EVERY_ROW = pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.method} {row.path}")
 
@@ -99,7 +100,7 @@ async def test_the_description_says_what_a_caller_has_to_bring(document: dict[st
 
 async def test_what_is_answered_is_what_is_described(shared: House, document: dict[str, Any]) -> None:
     """One good call of each route; the answer fits the schema."""
-    client = await shared.client(scope="read")
+    client = await shared.client(scope="read", **PUSHES)
     auth = shared.basic(client)
     told = {"email": "ada@example.com", "password": PASSWORD}
     token = await shared.token(client)
@@ -128,6 +129,7 @@ async def test_what_is_answered_is_what_is_described(shared: House, document: di
     await call("/oauth2/token", data={"grant_type": "client_credentials"}, auth=auth)
     await call("/oauth2/introspect", data={"token": token}, auth=auth)
     await call("/oauth2/revoke", data={"token": token}, auth=auth)
+    await call("/oauth2/par", data=PUSHED, auth=auth)
     for row in ROWS:
         if row.method == "GET" and row.auth is Auth.PUBLIC:
             await call(row.path)

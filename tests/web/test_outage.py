@@ -14,6 +14,7 @@ from authsvc.web.routes import ROWS, Auth, Row
 from tests.caches.filled import be_patient
 from tests.house_of import PASSWORD, House, bearer, database_away, house_on, settings_for
 from tests.web.answers import check_oauth_error, check_problem
+from tests.web.browsing import PUSHED, PUSHES
 
 NEEDS_IT = [row for row in ROWS if not (row.method == "GET" and row.auth is Auth.PUBLIC)]
 DOCUMENTS = [row for row in ROWS if row.method == "GET" and row.auth is Auth.PUBLIC]
@@ -28,7 +29,7 @@ JSON_BODIES: dict[str, dict[str, str]] = {
 async def call(house: House, row: Row, auth: tuple[str, str], client_token: str, user_token: str) -> httpx2.Response:
     """A good call of this route."""
     if row.auth is Auth.CLIENT:
-        form = {"grant_type": "client_credentials", "token": client_token}
+        form = {"grant_type": "client_credentials", "token": client_token} | PUSHED
         return await house.http.post(row.path, data=form, auth=auth)
     headers = bearer(user_token) if row.auth is Auth.USER else {}
     body: dict[str, Any] = {"json": JSON_BODIES[row.path]} if row.path in JSON_BODIES else {}
@@ -46,7 +47,7 @@ def check_unavailable(row: Row, answer: httpx2.Response) -> None:
 async def test_while_the_database_is_away_nothing_is_guessed_and_the_documents_are_served(house: House) -> None:
     # FLT-35
     # C4, GEN-13, REV-08, JWP-02, HLT-04, ATK-31
-    client, first_party = await house.client(), await house.client(public=True)
+    client, first_party = await house.client(**PUSHES), await house.client(public=True)
     auth = house.basic(client)
     live, dead, revoked_in_vain = [await house.token(client) for _ in range(3)]
     await house.user()

@@ -17,12 +17,17 @@ from tests.certificates import write_certificate
 from tests.house_of import ISSUER, House, house_on, settings_for
 from tests.signing import ALGORITHMS, Hand, proof
 from tests.web.answers import check_equal, check_oauth_error
-from tests.web.browsing import CALLBACK
+from tests.web.browsing import CALLBACK, CHALLENGE
 
+PUSHED = {
+    "response_type": "code", "redirect_uri": CALLBACK, "scope": "read", "code_challenge": CHALLENGE,
+    "code_challenge_method": "S256",
+}  # fmt: skip
 DOORS = {
     "/oauth2/token": ({"grant_type": "client_credentials"}, 200),
     "/oauth2/introspect": ({"token": "a.b.c"}, 200),
     "/oauth2/revoke": ({"token": "a.b.c"}, 200),
+    "/oauth2/par": (PUSHED, 201),
 }
 HAND = Hand()
 

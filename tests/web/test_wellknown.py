@@ -159,7 +159,11 @@ async def test_the_metadata_say_what_is_built_and_nothing_empty(metadata: dict[s
         ],
         "acr_values_supported": ["urn:authsvc:acr:password"],
         "claims_parameter_supported": True,
-        "request_parameter_supported": False,
+        "pushed_authorization_request_endpoint": f"{ISSUER}/oauth2/par",
+        "require_pushed_authorization_requests": False,
+        "request_parameter_supported": True,
+        "request_object_signing_alg_values_supported": signatures,
+        "require_signed_request_object": False,
         "request_uri_parameter_supported": False,
     }  # fmt: skip
     assert all(value or value is False for value in metadata.values())
@@ -185,6 +189,7 @@ async def test_the_metadata_of_an_issuer_with_a_path_stand_where_the_rfc_wants_t
         "token_endpoint": f"{TENANT}/oauth2/token",
         "introspection_endpoint": f"{TENANT}/oauth2/introspect",
         "revocation_endpoint": f"{TENANT}/oauth2/revoke",
+        "pushed_authorization_request_endpoint": f"{TENANT}/oauth2/par",
         "jwks_uri": f"{TENANT}{JWKS}",
         "userinfo_endpoint": f"{TENANT}/oauth2/userinfo",
     }

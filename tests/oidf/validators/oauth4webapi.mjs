@@ -1,22 +1,24 @@
 // oauth4webapi, request by request: what each answer has to be, and access tokens by RFC 9068.
 import './platform.mjs'
 import * as oauth from 'oauth4webapi'
-import { fails, run, send } from './talk.mjs'
+import { fails, importKey, run, send } from './talk.mjs'
 
 const PROOFS = {
   client_secret_basic: oauth.ClientSecretBasic,
   client_secret_post: oauth.ClientSecretPost,
   none: oauth.None,
+  private_key_jwt: oauth.PrivateKeyJwt,
 }
 
-await run(async ({ issuer, redirect_uri, client_id, client_secret, algorithm, method, mode, audience }) => {
+await run(async ({ issuer, redirect_uri, client_id, client_secret, algorithm, method, mode, audience, jwk }) => {
   const url = new URL(issuer)
   for (const kind of ['oauth2', 'oidc']) {
     await oauth.processDiscoveryResponse(url, await oauth.discoveryRequest(url, { algorithm: kind }))
   }
   const as = await oauth.processDiscoveryResponse(url, await oauth.discoveryRequest(url))
   const client = { client_id, id_token_signed_response_alg: algorithm }
-  const proof = PROOFS[method](client_secret)
+  const key = jwk && (await importKey(jwk))
+  const proof = PROOFS[method](key ?? client_secret)
 
   const verifier = oauth.generateRandomCodeVerifier()
   const state = oauth.generateRandomState()
@@ -36,7 +38,13 @@ await run(async ({ issuer, redirect_uri, client_id, client_secret, algorithm, me
   }
   const there = new URL(as.authorization_endpoint)
   there.search = new URLSearchParams(asked)
-  const came = await send(there)
+  if (key) {
+    const request = await oauth.issueRequestObject(as, client, asked, key)
+    const pushed = await oauth.pushedAuthorizationRequest(as, client, proof, { request })
+    const { request_uri } = await oauth.processPushedAuthorizationResponse(as, client, pushed)
+    there.search = new URLSearchParams({ client_id, request_uri })
+  }
+  const came = await send(there, state)
   const answer = new URLSearchParams(came.method === 'POST' ? await came.text() : new URL(came.url).searchParams)
   const parameters = oauth.validateAuthResponse(as, client, answer, state)
 

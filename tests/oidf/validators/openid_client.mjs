@@ -1,24 +1,35 @@
 // openid-client, as a website uses it: all that it checks of a provider is checked.
 import './platform.mjs'
 import * as client from 'openid-client'
-import { fails, run, send } from './talk.mjs'
+import { fails, importKey, run, send } from './talk.mjs'
 
 const PROOFS = {
   client_secret_basic: client.ClientSecretBasic,
   client_secret_post: client.ClientSecretPost,
   none: client.None,
+  private_key_jwt: client.PrivateKeyJwt,
 }
 
-await run(async ({ issuer, redirect_uri, client_id, client_secret, algorithm, method, mode }) => {
+await run(async ({ issuer, redirect_uri, client_id, client_secret, algorithm, method, mode, jwk }) => {
+  const key = jwk && (await importKey(jwk))
   const settings = { client_secret, id_token_signed_response_alg: algorithm }
-  const config = await client.discovery(new URL(issuer), client_id, settings, PROOFS[method](client_secret))
+  const config = await client.discovery(new URL(issuer), client_id, settings, PROOFS[method](key ?? client_secret))
   client.enableNonRepudiationChecks(config)
   const isConfidential = method !== 'none'
 
-  async function authorize(more) {
+  // Who has a key signs, and pushes too.
+  async function sign(asked) {
+    return key ? client.buildAuthorizationUrlWithJAR(config, asked, key) : client.buildAuthorizationUrl(config, asked)
+  }
+  async function push(asked) {
+    const url = await sign(asked)
+    return key ? client.buildAuthorizationUrlWithPAR(config, url.searchParams) : url
+  }
+
+  async function authorize(more, build = push) {
     const pkceCodeVerifier = client.randomPKCECodeVerifier()
     const checks = { pkceCodeVerifier, expectedState: client.randomState(), expectedNonce: client.randomNonce() }
-    const url = client.buildAuthorizationUrl(config, {
+    const asked = {
       redirect_uri,
       state: checks.expectedState,
       nonce: checks.expectedNonce,
@@ -26,8 +37,8 @@ await run(async ({ issuer, redirect_uri, client_id, client_secret, algorithm, me
       code_challenge_method: 'S256',
       ...(mode === 'query' ? {} : { response_mode: mode }),
       ...more,
-    })
-    return [await send(url), { ...checks, maxAge: Number(more.max_age), idTokenExpected: true }]
+    }
+    return [await send(await build(asked), asked.state), { ...checks, maxAge: Number(more.max_age), idTokenExpected: true }]
   }
 
   const [came, checks] = await authorize({ scope: 'openid email offline_access', prompt: 'consent', max_age: '3600' })
@@ -51,7 +62,7 @@ await run(async ({ issuer, redirect_uri, client_id, client_secret, algorithm, me
   await fails(client.authorizationCodeGrant(config, again, checks), 'ResponseBodyError', 'invalid_grant')
   await fails(client.refreshTokenGrant(config, refreshed.refresh_token), 'ResponseBodyError', 'invalid_grant')
 
-  const [refused, theirs] = await authorize({ scope: 'openid admin', max_age: '3600' })
+  const [refused, theirs] = await authorize({ scope: 'openid admin', max_age: '3600' }, sign)
   const error = 'AuthorizationResponseError'
   await fails(client.authorizationCodeGrant(config, refused, theirs), error, 'invalid_scope')
   return { sub, told, leaked: email ?? null }

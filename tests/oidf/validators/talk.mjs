@@ -11,13 +11,20 @@ export function say(told) {
   process.stdout.write(JSON.stringify(told) + '\n')
 }
 
-// Sends the user to this address, and is the request that the browser brings to the client's redirect URI.
-export async function send(url) {
-  say({ open: url.href })
+// Sends the user to this address, and is the request that the browser brings to the client's redirect URI, with the state
+// that the client wants back.
+export async function send(url, state) {
+  say({ open: url.href, state })
   const { url: came, body } = await hear()
   if (body === null) return new Request(came)
   const headers = { 'content-type': 'application/x-www-form-urlencoded' }
   return new Request(came, { method: 'POST', headers, body })
+}
+
+// The key that a client signs with, of what it was registered with.
+export async function importKey(jwk) {
+  const how = { name: 'ECDSA', namedCurve: 'P-256' }
+  return { key: await crypto.subtle.importKey('jwk', jwk, how, false, ['sign']), kid: jwk.kid }
 }
 
 export async function fails(promise, name, error) {
