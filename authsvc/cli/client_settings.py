@@ -47,6 +47,21 @@ _OPTIONS = (
         help="Where it may be sent its answers. Repeatable; '' is none.",
     ),
     click.option(
+        "--post-logout-redirect-uri",
+        "post_logout_redirect_uris",
+        multiple=True,
+        help="Where it may have its users sent when they have logged out here. Repeatable; '' is none.",
+    ),
+    click.option(
+        "--backchannel-logout-uri",
+        help="Where it is told, by https, that its users' sessions have ended; '' is nowhere.",
+    ),
+    click.option(
+        "--backchannel-logout-session-required/--no-backchannel-logout-session-required",
+        default=None,
+        help="Whether it has to be told by the name of the session. It always is.",
+    ),
+    click.option(
         "--application-type",
         type=click.Choice([str(each) for each in ApplicationType]),
         help="Where it runs. native: on the user's device; may use http on the loopback and a scheme of its own.",
@@ -137,6 +152,7 @@ def _settings(values: dict[str, Any]) -> SignInSettings:
     named: dict[str, Any] = {
         name: None if value == "" else value for name, value in values.items() if value not in _NOT_NAMED
     }
-    if "redirect_uris" in named:
-        named["redirect_uris"] = [uri for uri in named["redirect_uris"] if uri]
+    for name in ("redirect_uris", "post_logout_redirect_uris"):
+        if name in named:
+            named[name] = [uri for uri in named[name] if uri]
     return msgspec.convert(named, SignInSettings)

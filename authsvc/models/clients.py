@@ -71,6 +71,10 @@ class Client:
     secret_created_at: datetime | None = None
     old_secret_expires_at: datetime | None = None
     redirect_uris: tuple[str, ...] = ()
+    post_logout_redirect_uris: tuple[str, ...] = ()
+    backchannel_logout_uri: str | None = None
+    """Where it is told that a session of a user of its own has ended."""
+    backchannel_logout_session_required: bool = False
     application_type: ApplicationType = ApplicationType.WEB
     require_pkce: bool = True
     id_token_algorithm: str = "RS256"  # noqa: S105 - a name

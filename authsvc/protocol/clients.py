@@ -42,6 +42,9 @@ class ClientRegistration:
     serves: tuple[str, ...] = ()
     introspection: IntrospectionRight = IntrospectionRight.AUDIENCE
     redirect_uris: tuple[str, ...] = ()
+    post_logout_redirect_uris: tuple[str, ...] = ()
+    backchannel_logout_uri: str | None = None
+    backchannel_logout_session_required: bool = False
     application_type: ApplicationType = ApplicationType.WEB
     require_pkce: bool = True
     id_token_algorithm: str = "RS256"  # noqa: S105 - a name
@@ -65,6 +68,9 @@ class SignInSettings(TypedDict, total=False):
     """What matters for a client that sends its users to the authorization endpoint, and its keys."""
 
     redirect_uris: tuple[str, ...]
+    post_logout_redirect_uris: tuple[str, ...]
+    backchannel_logout_uri: str | None
+    backchannel_logout_session_required: bool
     application_type: ApplicationType
     require_pkce: bool
     id_token_algorithm: str
@@ -134,6 +140,9 @@ def build_client(
         disabled_at=None,
         secret_created_at=now if secret_digests else None,
         redirect_uris=tuple(dict.fromkeys(registration.redirect_uris)),
+        post_logout_redirect_uris=tuple(dict.fromkeys(registration.post_logout_redirect_uris)),
+        backchannel_logout_uri=registration.backchannel_logout_uri,
+        backchannel_logout_session_required=registration.backchannel_logout_session_required,
         application_type=registration.application_type,
         require_pkce=registration.require_pkce,
         id_token_algorithm=registration.id_token_algorithm,
@@ -153,6 +162,7 @@ def build_client(
         require_signed_request=registration.require_signed_request,
     )
     _check_sign_in(made)
+    _check_logout(made)
     return made
 
 
@@ -204,13 +214,7 @@ def _check_keys(registration: ClientRegistration) -> JsonObject | None:
 
 def _check_sign_in(client: Client) -> None:
     """What sends its users to the authorization endpoint needs somewhere to get them back."""
-    if len(client.redirect_uris) > MAX_REDIRECT_URIS:
-        raise InvalidValue(f"a client has at most {MAX_REDIRECT_URIS} redirect URIs", pointer="/redirect_uris")
-    for uri in client.redirect_uris:
-        try:
-            check_redirect_uri(uri, client.application_type)
-        except InvalidRedirectUri as error:
-            raise InvalidValue(error.description, pointer="/redirect_uris") from error
+    _check_redirect_uris(client, client.redirect_uris, "/redirect_uris")
     if GrantType.AUTHORIZATION_CODE in client.grant_types and not client.redirect_uris:
         raise InvalidValue("a client with the grant authorization_code has a redirect URI", pointer="/redirect_uris")
     if client.is_public and not client.require_pkce:
@@ -221,6 +225,29 @@ def _check_sign_in(client: Client) -> None:
             "unless it is first party",
             pointer="/consent",
         )
+
+
+def _check_logout(client: Client) -> None:
+    """RP-Initiated Logout §3.1, Back-Channel Logout §2.2."""
+    _check_redirect_uris(client, client.post_logout_redirect_uris, "/post_logout_redirect_uris")
+    uri = client.backchannel_logout_uri
+    if uri is not None and not is_web_page(uri):
+        raise InvalidValue("a client is told of logouts at an https URI", pointer="/backchannel_logout_uri")  # BCL-03
+    if client.backchannel_logout_session_required and uri is None:
+        raise InvalidValue(
+            "only a client that is told of logouts may want to be told of which session",
+            pointer="/backchannel_logout_session_required",
+        )
+
+
+def _check_redirect_uris(client: Client, uris: tuple[str, ...], pointer: str) -> None:
+    if len(uris) > MAX_REDIRECT_URIS:
+        raise InvalidValue(f"a client has at most {MAX_REDIRECT_URIS} redirect URIs", pointer=pointer)
+    for uri in uris:
+        try:
+            check_redirect_uri(uri, client.application_type)
+        except InvalidRedirectUri as error:
+            raise InvalidValue(error.description, pointer=pointer) from error
 
 
 def change_client(client: Client, changes: ClientChanges) -> Client:
@@ -240,6 +267,9 @@ def change_client(client: Client, changes: ClientChanges) -> Client:
         serves=tuple(client.serves),
         introspection=client.introspection,
         redirect_uris=client.redirect_uris,
+        post_logout_redirect_uris=client.post_logout_redirect_uris,
+        backchannel_logout_uri=client.backchannel_logout_uri,
+        backchannel_logout_session_required=client.backchannel_logout_session_required,
         application_type=client.application_type,
         require_pkce=client.require_pkce,
         id_token_algorithm=client.id_token_algorithm,

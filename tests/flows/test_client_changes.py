@@ -47,6 +47,13 @@ async def test_what_is_named_changes_and_the_rest_stays(worker: Worker) -> None:
         ({"default_max_age": 3600}, "default_max_age", 3600),
         ({"require_auth_time": True}, "require_auth_time", True),
         ({"redirect_uris": ()}, "redirect_uris", ()),
+        (
+            {"post_logout_redirect_uris": ("https://a.example/bye",) * 2},
+            "post_logout_redirect_uris",
+            ("https://a.example/bye",),
+        ),
+        ({"backchannel_logout_uri": "https://a.example/told"}, "backchannel_logout_uri", "https://a.example/told"),
+        ({"backchannel_logout_session_required": True}, "backchannel_logout_session_required", True),
     ]
     for changes, name, value in steps:
         changed = await worker.flows.clients.update(client.client_id, changes)

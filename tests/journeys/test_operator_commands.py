@@ -69,7 +69,8 @@ def test_a_client_that_sends_its_users_here_is_made_shown_and_changed(environ: E
               "--id-token-signed-response-alg", "ES256", "--userinfo-signed-response-alg", "RS256",
               "--logo-uri", "https://a.example/logo", "--client-uri", "https://a.example/", "--policy-uri",
               "https://a.example/policy", "--tos-uri", "https://a.example/tos", "--default-max-age", "0",
-              "--require-auth-time"]  # fmt: skip
+              "--require-auth-time", "--post-logout-redirect-uri", "com.example.app:/out", "--backchannel-logout-uri",
+              "https://a.example/told", "--backchannel-logout-session-required"]  # fmt: skip
     client_id = told(environ, "client", "create", "--name", "an app", *create)["client_id"]
     shown = told(environ, "client", "show", client_id)
     settings = {
@@ -78,17 +79,20 @@ def test_a_client_that_sends_its_users_here_is_made_shown_and_changed(environ: E
         "id_token_signed_response_alg": "ES256", "userinfo_signed_response_alg": "RS256",
         "logo_uri": "https://a.example/logo", "client_uri": "https://a.example/",
         "policy_uri": "https://a.example/policy", "tos_uri": "https://a.example/tos", "default_max_age": 0,
-        "require_auth_time": True,
+        "require_auth_time": True, "post_logout_redirect_uris": ["com.example.app:/out"],
+        "backchannel_logout_uri": "https://a.example/told", "backchannel_logout_session_required": True,
     }  # fmt: skip
     assert shown | settings == shown
 
     emptied = ["--redirect-uri", "", "--grant", "refresh_token", "--require-pkce", "--no-require-auth-time",
                "--userinfo-signed-response-alg", "", "--logo-uri", "", "--client-uri", "", "--policy-uri", "",
-               "--tos-uri", "", "--default-max-age", ""]  # fmt: skip
+               "--tos-uri", "", "--default-max-age", "", "--post-logout-redirect-uri", "",
+               "--backchannel-logout-uri", "", "--no-backchannel-logout-session-required"]  # fmt: skip
     assert told(environ, "client", "update", client_id, *emptied) == shown | {
         "grant_types": ["refresh_token"], "redirect_uris": [], "require_pkce": True,
         "userinfo_signed_response_alg": None, "logo_uri": None, "client_uri": None, "policy_uri": None,
-        "tos_uri": None, "default_max_age": None, "require_auth_time": False,
+        "tos_uri": None, "default_max_age": None, "require_auth_time": False, "post_logout_redirect_uris": [],
+        "backchannel_logout_uri": None, "backchannel_logout_session_required": False,
     }  # fmt: skip
 
 

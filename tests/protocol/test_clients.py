@@ -11,6 +11,7 @@ from authsvc.protocol.jwa import ALGORITHMS
 from tests.protocol.asking import CALLBACK, NOW
 
 CODE = (GrantType.AUTHORIZATION_CODE,)
+TOLD = "https://client.example:8443/logout?tenant=1"
 LOOPBACK, SCHEME = "http://127.0.0.1/cb", "com.example.app:/cb"
 NATIVE = {"application_type": ApplicationType.NATIVE}
 
@@ -42,6 +43,10 @@ def test_a_client_is_by_default_one_that_nothing_is_taken_for_granted_of() -> No
         {"redirect_uris": tuple(f"https://client.example/{n}" for n in range(MAX_REDIRECT_URIS))},
         *({"id_token_algorithm": each, "userinfo_algorithm": each} for each in ALGORITHMS),
         {"logo_uri": "https://client.example/logo.png?v=1", "tos_uri": "https://client.example"},
+        {"post_logout_redirect_uris": ("https://client.example/bye?from=us",)},
+        {"post_logout_redirect_uris": ("http://localhost/bye", "com.example.app:/bye")} | NATIVE,
+        {"backchannel_logout_uri": TOLD},
+        {"backchannel_logout_uri": TOLD, "backchannel_logout_session_required": True},
         {"default_max_age": 0},
         {"default_max_age": 86400},
     ],
@@ -80,6 +85,15 @@ def test_what_holds_together_is_registered_and_may_be_registered_anew(registrati
         ("/client_uri", {"client_uri": "javascript:alert(1)"}),
         ("/policy_uri", {"policy_uri": "client.example"}),
         ("/tos_uri", {"tos_uri": 'https://client.example/"onclick=x'}),
+        ("/post_logout_redirect_uris", {"post_logout_redirect_uris": ("http://client.example/bye",)}),
+        ("/post_logout_redirect_uris", {"post_logout_redirect_uris": ("https://client.example/bye?state=x",)}),
+        ("/post_logout_redirect_uris", {"post_logout_redirect_uris": (CALLBACK, "https://*.example")}),
+        ("/backchannel_logout_uri", {"backchannel_logout_uri": "http://client.example/told"}),  # BCL-03
+        ("/backchannel_logout_uri", {"backchannel_logout_uri": "http://127.0.0.1/told"} | NATIVE),
+        ("/backchannel_logout_uri", {"backchannel_logout_uri": TOLD + "#x"}),
+        ("/backchannel_logout_uri", {"backchannel_logout_uri": "https://user@client.example/told"}),
+        ("/backchannel_logout_uri", {"backchannel_logout_uri": ""}),
+        ("/backchannel_logout_session_required", {"backchannel_logout_session_required": True}),
         ("/default_max_age", {"default_max_age": -1}),
         ("/default_max_age", {"default_max_age": 2**31}),
     ],

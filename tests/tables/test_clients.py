@@ -16,6 +16,9 @@ from tests.tables.rows import LATER, NOW, a_client, insert_pair, open_session
 
 SIGN_IN: dict[str, Any] = {
     "redirect_uris": ("https://z.example/cb", "com.example.app:/cb"),
+    "post_logout_redirect_uris": ("https://z.example/out", "com.example.app:/out"),
+    "backchannel_logout_uri": "https://z.example/told",
+    "backchannel_logout_session_required": True,
     "application_type": ApplicationType.NATIVE,
     "require_pkce": False,
     "id_token_algorithm": "ES256",
