@@ -43,6 +43,7 @@ from authsvc.flows.lease import Lease
 from authsvc.flows.limits import Limits
 from authsvc.flows.local_attempts import LocalAttempts
 from authsvc.flows.login import Login, SessionTokens
+from authsvc.flows.logout import LogoutRequests
 from authsvc.flows.mark_reader import MarkReader
 from authsvc.flows.master_key import MasterKeyExchange
 from authsvc.flows.own_forms import OwnForms
@@ -243,6 +244,7 @@ async def open_flows(
                 entropy, issuer=settings.issuer, default_audience=default_audience, duties=duties,
             ),
             pushed_requests=pushed_requests,
+            logout=LogoutRequests(db, copies, keys, waiting, clock, issuer=settings.issuer),
             visits=Visits(waiting),
             forms=OwnForms(waiting, audit, entropy),
             hosted_login=HostedLogin(password_login, browser_sessions),

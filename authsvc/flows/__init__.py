@@ -16,6 +16,7 @@ from authsvc.flows.housekeeping import Housekeeping
 from authsvc.flows.introspection import Introspection
 from authsvc.flows.keys import SigningKeys
 from authsvc.flows.login import Login
+from authsvc.flows.logout import LogoutRequests
 from authsvc.flows.master_key import MasterKeyExchange
 from authsvc.flows.own_forms import OwnForms
 from authsvc.flows.own_sessions import OwnSessions
@@ -54,6 +55,8 @@ class Flows:
     """A client sends a user: log in, consent, go back with a code."""
     pushed_requests: PushedRequests
     """What a client is going to ask for, told before its user comes."""
+    logout: LogoutRequests
+    """A client sends a user to be logged out: ask, or not; where to go on."""
     visits: Visits
     """Somebody wants to see a page of ours: log in, go there."""
     forms: OwnForms

@@ -17,7 +17,7 @@ from authsvc.protocol.accounts import PasswordChangeRequest
 from authsvc.protocol.addresses import Address
 from authsvc.protocol.audit import Event
 from authsvc.protocol.revocation import EVERYTHING, client_mark, user_mark
-from authsvc.tables import sessions, users
+from authsvc.tables import inherited_clients, sessions, users
 from authsvc.tables.db import Database
 
 MAX_COOKIE_LENGTH = 64
@@ -122,7 +122,8 @@ class BrowserSessions:
 
     async def replace(self, old: Session, new: Session) -> None:
         """The browser has logged in anew. Its old cookie opens nothing any more (ATK-60). If it is the same user, the
-        access tokens that others were given by the old session live out their minutes; another user's session ends.
+        access tokens that others were given by the old session live out their minutes, and clients that know the old
+        one are told when the new one ends; another user's session ends.
 
         Raises:
             Unavailable: try again.
@@ -130,7 +131,9 @@ class BrowserSessions:
         if old.sub != new.sub:
             await self.end(old)
         else:
-            await sessions.end_session(self._db, old.sid, self._clock.now())
+            async with self._db.transaction() as tx:
+                await sessions.end_session(tx, old.sid, self._clock.now())
+                await inherited_clients.inherit_clients(tx, old.sid, new.sid)
 
     @property
     def min_password_length(self) -> int:

@@ -97,6 +97,7 @@ class Families:
             idle_until=min(now + self._idle, expires_at),
             expires_at=expires_at,
             claims=code.claims,
+            opened_in=code.sid if is_offline else None,
         )
         await grants.insert_grant(tx, grant)
         return grant

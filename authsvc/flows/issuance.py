@@ -37,6 +37,8 @@ class Authorization:
     """No token outlives it."""
     claims: JsonObject | None = None
     """Which claims were asked for one by one, as `protocol/claims.py` writes it."""
+    opened_in: str | None = None
+    """The session that it was given in, where the access token is not of it."""
     nonce: str | None = None
     """To be told in the ID token. A refresh has none."""
     refresh_token: str | None = field(default=None, repr=False)
@@ -63,6 +65,7 @@ def authorization_of(
         methods=grant.methods,
         ends_at=grant.expires_at,
         claims=grant.claims,
+        opened_in=grant.opened_in,
         nonce=nonce,
         refresh_token=refresh_token,
     )
@@ -102,7 +105,7 @@ class Issuance:
         id_text = None
         if client is not None and id_signer is not None:
             profile = await self._find_profile(authorization, client)
-            id_text = self._mint_id_token(token, text, id_signer, authorization.nonce, profile)
+            id_text = self._mint_id_token(token, text, id_signer, authorization, profile)
         return _response(authorization, token, text, id_text)
 
     def find_signer(self) -> Signer | None:
@@ -166,9 +169,10 @@ class Issuance:
         return {} if user is None else claims.tell(user, names)
 
     def _mint_id_token(
-        self, token: AccessToken, text: str, signer: Signer, nonce: str | None, profile: JsonObject
+        self, token: AccessToken, text: str, signer: Signer, authorization: Authorization, profile: JsonObject
     ) -> str:
-        """It lives as long as the access token beside it."""
+        """It lives as long as the access token beside it. It names the session that the user logged in to, be the
+        access token of none: by that name the client is told when the session ends (BCL-04)."""
         told = IdToken(
             issuer=self._issuer,
             sub=token.sub,
@@ -177,8 +181,8 @@ class Issuance:
             expires_at=token.expires_at,
             authenticated_at=token.authenticated_at,
             methods=token.methods,
-            sid=token.sid,
-            nonce=nonce,
+            sid=token.sid or authorization.opened_in,
+            nonce=authorization.nonce,
         )
         built = id_token.build_claims(told, access_token=text, algorithm=signer.algorithm, profile=profile)
         return signer.sign(id_token.TYP, built, is_for_us=False)

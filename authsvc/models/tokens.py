@@ -60,6 +60,8 @@ class Grant:
     expires_at: datetime
     claims: JsonObject | None = None
     """Which claims were asked for one by one, as `protocol/claims.py` writes it."""
+    opened_in: str | None = None
+    """The session that it was opened in, of one that goes on without."""
 
 
 @dataclass(frozen=True, slots=True)

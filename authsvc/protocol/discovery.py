@@ -47,6 +47,7 @@ def build_metadata(
         "introspection_endpoint_auth_signing_alg_values_supported": list(CLIENT_ALGORITHMS),
         "revocation_endpoint_auth_methods_supported": all_methods,
         "revocation_endpoint_auth_signing_alg_values_supported": list(CLIENT_ALGORITHMS),
+        "end_session_endpoint": f"{issuer}/oauth2/logout",
         "userinfo_endpoint": f"{issuer}/oauth2/userinfo",
         "userinfo_signing_alg_values_supported": list(ALGORITHMS),
         "id_token_signing_alg_values_supported": list(ALGORITHMS),

@@ -7,7 +7,7 @@ from authsvc.tables.db import Queries, Row, deleted
 
 _COLUMNS = (
     "grant_id, sub, client_id, sid, scope, audience, gen_user, gen_client, gen_everything, methods, authenticated_at, "
-    "place, rotated_at, idle_until, expires_at, ended_at, claims"
+    "place, rotated_at, idle_until, expires_at, ended_at, claims, opened_in"
 )
 
 # All that lets a grant live at $2: itself, its session, its user, its client, and every mark that could kill it.
@@ -29,7 +29,7 @@ _IS_LIVE = """
 async def insert_grant(db: Queries, grant: Grant) -> None:
     await db.execute(
         f"INSERT INTO auth.grants ({_COLUMNS}) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, NULL, $16)",
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, NULL, $16, $17)",
         grant.grant_id,
         grant.sub,
         grant.client_id,
@@ -46,6 +46,7 @@ async def insert_grant(db: Queries, grant: Grant) -> None:
         grant.idle_until,
         grant.expires_at,
         grant.claims,
+        grant.opened_in,
     )
 
 
@@ -154,4 +155,5 @@ def _grant(row: Row) -> Grant:
         idle_until=row["idle_until"],
         expires_at=row["expires_at"],
         claims=row["claims"],
+        opened_in=row["opened_in"],
     )

@@ -21,7 +21,7 @@ LOGIN, CONSENT = "/login", "/consent"
 async def authorize(request: Call) -> Answer:
     """Send the user back to the client with a code, after whatever has to happen before."""
     authorization = flows_of(request).authorization
-    pending = await authorization.begin(await _read(request))
+    pending = await authorization.begin(await read_request(request))
     session = await find_session(request)
     if session is None and pending.fault is None and request.scope["method"] == "POST":
         # A browser brings no cookie along when another site has it POST. By the GET that this answer leads to, it does.
@@ -29,7 +29,9 @@ async def authorize(request: Call) -> Answer:
     return answer(request, pending, await authorization.decide(pending, session))
 
 
-async def _read(request: Call) -> Form:
+async def read_request(request: Call) -> Form:
+    """The parameters with which a client sends a browser, by GET or POST. Raises InvalidRequest, TooLarge,
+    UnsupportedMediaType."""
     if request.scope["method"] != "POST":
         return parse_query(request.scope["query_string"])
     body = await read_body(request)

@@ -24,6 +24,7 @@ from authsvc.web.at_once import Taker
 from authsvc.web.authorize import CONSENT, LOGIN, authorize
 from authsvc.web.consent import give_consent, show_consent
 from authsvc.web.cors import Shared, Sites
+from authsvc.web.end_session import CONFIRM, confirm, end_session, show_confirm
 from authsvc.web.endpoint import Endpoint, Handle, Resource
 from authsvc.web.errors import Renderer, render_bearer, render_oauth, render_problem
 from authsvc.web.login import login
@@ -111,6 +112,10 @@ BROWSER = (
     Row("POST", LOGIN, log_in, PUBLIC, PAGE, None, "a page", 200, "text/html"),
     Row("GET", CONSENT, show_consent, PUBLIC, PAGE, None, "a page", 200, "text/html", is_safe=False),
     Row("POST", CONSENT, give_consent, PUBLIC, PAGE, None, "a page", 200, "text/html"),
+    Row("GET", "/oauth2/logout", end_session, PUBLIC, PAGE, None, "a page", 200, "text/html", is_safe=False),
+    Row("POST", "/oauth2/logout", end_session, PUBLIC, PAGE, None, "a page", 200, "text/html"),
+    Row("GET", CONFIRM, show_confirm, PUBLIC, PAGE, None, "a page", 200, "text/html", is_safe=False),
+    Row("POST", CONFIRM, confirm, PUBLIC, PAGE, None, "a page", 200, "text/html"),
     Row("GET", Room.OVERVIEW, show_overview, PUBLIC, PAGE, None, "a page", 200, "text/html"),
     Row("GET", Room.SESSIONS, show_sessions, PUBLIC, PAGE, None, "a page", 200, "text/html"),
     Row("POST", Room.SESSIONS, end_sessions, PUBLIC, PAGE, None, "a page", 200, "text/html"),

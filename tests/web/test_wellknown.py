@@ -145,6 +145,7 @@ async def test_the_metadata_say_what_is_built_and_nothing_empty(metadata: dict[s
         "introspection_endpoint_auth_signing_alg_values_supported": signatures,
         "revocation_endpoint_auth_methods_supported": [*proofs, "none"],
         "revocation_endpoint_auth_signing_alg_values_supported": signatures,
+        "end_session_endpoint": f"{ISSUER}/oauth2/logout",
         "userinfo_endpoint": f"{ISSUER}/oauth2/userinfo",
         "userinfo_signing_alg_values_supported": ["ES256", "RS256", "Ed25519"],
         "id_token_signing_alg_values_supported": ["ES256", "RS256", "Ed25519"],
@@ -191,6 +192,7 @@ async def test_the_metadata_of_an_issuer_with_a_path_stand_where_the_rfc_wants_t
         "revocation_endpoint": f"{TENANT}/oauth2/revoke",
         "pushed_authorization_request_endpoint": f"{TENANT}/oauth2/par",
         "jwks_uri": f"{TENANT}{JWKS}",
+        "end_session_endpoint": f"{TENANT}/oauth2/logout",
         "userinfo_endpoint": f"{TENANT}/oauth2/userinfo",
     }
     # MET-02: behind the path, where OpenID Connect looks, and before it, as OAuth would have it.
