@@ -68,7 +68,9 @@ PURGED_TABLES = (
     "grants",
     "sessions",
     "signing_keys",
+    "logout_notices",
 )
+LOGOUT_NOTICE_OUTCOMES = ("delivered", "refused", "fault", "away", "given_up")
 REFUSALS = ("full", "address")
 LOGIN_METHODS = ("password",)
 LOGIN_OUTCOMES = ("success", "failure", "limited", "shed")
@@ -80,6 +82,7 @@ _REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 
 _HASH_BUCKETS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
 _WAIT_BUCKETS = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 _VISIBLE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 6.5, 10.0)
+_NOTICE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0)
 _WARM_UP_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
@@ -180,6 +183,31 @@ class Metrics:
             multiprocess_mode="mostrecent",
         )
         self._keys_seen: set[tuple[str, str]] = set()
+
+        notices = counter(
+            "authsvc_logout_notices",
+            "Tries to tell a client that a session has ended: `delivered`; `refused`, `fault` and `away`, which are "
+            "tried again; `given_up`: not any more.",
+            ["outcome"],
+        )
+        self.logout_notices = _by_value(notices, LOGOUT_NOTICE_OUTCOMES)
+        self.logout_notice_age = histogram(
+            "authsvc_logout_notice_delivery_seconds",
+            "Time from the end of a session until a client had been told.",
+            buckets=_NOTICE_BUCKETS,
+        )
+        self.logout_notices_waiting = Gauge(
+            "authsvc_logout_notices_waiting",
+            "Clients yet to be told that a session has ended.",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self.logout_notices_oldest = Gauge(
+            "authsvc_logout_notices_oldest_seconds",
+            "For how long the oldest of them has waited; 0 where none does.",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
 
         # Not `job`: Prometheus itself gives each series a label of that name.
         job_runs = counter("authsvc_job_runs", "Runs of the jobs that one worker does for all.", ["task", "outcome"])

@@ -1,5 +1,6 @@
 """Opens the outside and builds the flows. The only place that builds things."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ from authsvc.flows.limits import Limits
 from authsvc.flows.local_attempts import LocalAttempts
 from authsvc.flows.login import Login, SessionTokens
 from authsvc.flows.logout import LogoutRequests
+from authsvc.flows.logout_notices import LogoutNotices
 from authsvc.flows.mark_reader import MarkReader
 from authsvc.flows.master_key import MasterKeyExchange
 from authsvc.flows.own_forms import OwnForms
@@ -85,6 +87,7 @@ JOB_SECONDS = 10.0
 CANARY_SECONDS = 1.0
 KEY_REFRESH_SECONDS = 1.0
 LEASE_SECONDS = 1.0
+LOGOUT_NOTICES_LOOK_SECONDS = 5.0
 REDIS_LOOK_SECONDS = 1.0
 WARM_UP_SECONDS = 1.0
 POOL_SAMPLE_SECONDS = 5.0
@@ -121,14 +124,14 @@ async def open_flows(
     timeout = settings.database_timeout_ms / 1000
     async with AsyncExitStack() as stack:
         # Introspection has connections of its own: logins that hold every other one do not hold it up. Of those of the
-        # jobs one holds the lock of the job that runs, which works on the other.
+        # jobs one holds the lock of the job that runs, which works on another.
         db, marks_db, jobs_db = (
             Database(
                 settings.database_url, size=size, timeout=timeout, name=name,
                 on_unavailable=metrics.db_pool(name).errors.inc, on_wait=metrics.db_pool(name).wait.observe,
             )
             for name, size in (
-                ("main", settings.database_pool), ("introspection", settings.introspection_pool + 1), ("jobs", 4)
+                ("main", settings.database_pool), ("introspection", settings.introspection_pool + 1), ("jobs", 6)
             )
         )  # fmt: skip
         for database in (db, marks_db, jobs_db):
@@ -156,7 +159,8 @@ async def open_flows(
         audit = Audit(db, clock, metrics)
         audit.open()
         stack.push_async_callback(audit.close)
-        revocations = Revocations(db, clock, coalescer, publication, audit, metrics)
+        bell = asyncio.Event()
+        revocations = Revocations(db, clock, coalescer, publication, audit, metrics, bell)
 
         keys = SigningKeys(
             db, revocations, audit, clock, entropy, metrics,
@@ -245,6 +249,9 @@ async def open_flows(
             ),
             pushed_requests=pushed_requests,
             logout=LogoutRequests(db, copies, keys, waiting, clock, issuer=settings.issuer),
+            logout_notices=LogoutNotices(
+                jobs_db, issuance, outbound, clock, entropy, metrics, bell, issuer=settings.issuer
+            ),
             visits=Visits(waiting),
             forms=OwnForms(waiting, audit, entropy),
             hosted_login=HostedLogin(password_login, browser_sessions),
@@ -266,6 +273,7 @@ async def open_flows(
             canary=Canary(db, publication, revocations, clock, entropy, metrics),
             housekeeping=Housekeeping(jobs_db, publication, clock, metrics),
         )  # fmt: skip
+        stack.push_async_callback(flows.logout_notices.close)
         refreshers = [
             Periodic("read the signing keys", KEY_REFRESH_SECONDS, keys.refresh),
             Periodic("look for the canary", CANARY_SECONDS, flows.canary.look),
@@ -276,6 +284,8 @@ async def open_flows(
         election = Election(jobs_db, clock, metrics)
         jobs = [
             Periodic("seal the audit log", AUDIT_SEAL_SECONDS, audit_trail.seal),
+            Periodic("send logout notices", 0.0, flows.logout_notices.send_next),
+            Periodic("look at logout notices", LOGOUT_NOTICES_LOOK_SECONDS, flows.logout_notices.look),
             *(
                 # Not at once: a service that dies as it starts does not begin with the jobs each time.
                 Periodic(job.name, JOB_SECONDS, partial(election.run, job.name, job.every, job.act), first=JOB_SECONDS)

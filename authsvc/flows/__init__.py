@@ -17,6 +17,7 @@ from authsvc.flows.introspection import Introspection
 from authsvc.flows.keys import SigningKeys
 from authsvc.flows.login import Login
 from authsvc.flows.logout import LogoutRequests
+from authsvc.flows.logout_notices import LogoutNotices
 from authsvc.flows.master_key import MasterKeyExchange
 from authsvc.flows.own_forms import OwnForms
 from authsvc.flows.own_sessions import OwnSessions
@@ -57,6 +58,8 @@ class Flows:
     """What a client is going to ask for, told before its user comes."""
     logout: LogoutRequests
     """A client sends a user to be logged out: ask, or not; where to go on."""
+    logout_notices: LogoutNotices
+    """A session has ended: tell the clients in it."""
     visits: Visits
     """Somebody wants to see a page of ours: log in, go there."""
     forms: OwnForms

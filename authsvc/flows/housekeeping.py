@@ -13,6 +13,7 @@ How long each kind is kept, and why no later question can miss it:
   there or not. It is kept for an hour and no more: strangers can make them, in the name of public clients.
 - An assertion of a client that is over is refused for that, whether it is known to have been here or not. It is kept
   for an hour, for the clocks, and no more: there may be one for each token.
+- A logout notice that is given up is there for the operator alone, who may have it sent after all.
 - A killed signing key has no row. One that verifies nothing any more is kept for a day, for the clocks.
 """
 
@@ -28,6 +29,7 @@ from authsvc.metrics import Metrics
 from authsvc.tables import (
     authorization_codes,
     grants,
+    logout_notices,
     pushed_requests,
     revocations,
     sessions,
@@ -65,6 +67,7 @@ PURGES = (
     Purge("grants", timedelta(days=7), grants.purge_grants),
     Purge("sessions", timedelta(days=7), sessions.purge_sessions),
     Purge("signing_keys", timedelta(days=1), signing_keys.purge_keys),
+    Purge("logout_notices", timedelta(days=30), logout_notices.purge_notices),
 )
 
 

@@ -14,7 +14,7 @@ from authsvc.metrics import Metrics
 from authsvc.models import AuditEvent
 from authsvc.protocol import revocation as rules
 from authsvc.protocol.audit import Event
-from authsvc.tables import grants, revocations, sessions, users
+from authsvc.tables import grants, logout_notices, revocations, sessions, users
 from authsvc.tables.db import Database, Transaction
 
 
@@ -29,6 +29,8 @@ class Revoking:
         self.marks: dict[str, int] = {}
         """What was set, and to which number."""
         self.events: list[AuditEvent] = []
+        self.notices = 0
+        """How many clients are to be told of what ends here."""
         self._audit = audit
 
     def note(
@@ -50,7 +52,8 @@ class Revoking:
         self._revoked("token", sub=sub, client_id=client_id, jti=jti)
 
     async def session(self, sid: str, *, sub: str | None = None) -> None:
-        await sessions.end_session(self.tx, sid, self.now)
+        if await sessions.end_session(self.tx, sid, self.now):
+            await self._tell_clients_of(sid)
         await self._present(rules.session_mark(sid))
         self.kinds.append("session")
         self.note(Event.SESSION_LOGOUT, sub=sub, sid=sid)
@@ -62,7 +65,9 @@ class Revoking:
             self.tx, sub, self.now, since=self.now - rules.PRESENCE_LIFE, only=only, but=but
         )
         await self._present(*map(rules.session_mark, ended))
-        for sid in (sid for sid, is_new in ended.items() if is_new):
+        new = [sid for sid, is_new in ended.items() if is_new]
+        await self._tell_clients_of(*new)
+        for sid in new:
             self.kinds.append("session")
             self.note(Event.SESSION_LOGOUT, sub=sub, sid=sid)
         return bool(ended)
@@ -88,7 +93,7 @@ class Revoking:
     async def user(self, sub: str, *, keep_session: str | None = None) -> int:
         """End the user's sessions, but for the one to keep, and raise the user's number. The new number."""
         await users.lock_user(self.tx, sub)
-        await sessions.end_sessions_of_user(self.tx, sub, self.now, keep=keep_session)
+        await self._tell_clients_of(*await sessions.end_sessions_of_user(self.tx, sub, self.now, keep=keep_session))
         self._revoked("user", sub=sub)
         return await self._raise(rules.user_mark(sub))
 
@@ -100,6 +105,11 @@ class Revoking:
         self.kinds.append("everything")
         self.note(Event.GLOBAL_REVOCATION)
         return await self._raise(rules.EVERYTHING)
+
+    async def _tell_clients_of(self, *sids: str) -> None:
+        """Wherever sessions end that were not over, the clients in them hear of it (BCL-04)."""
+        if sids:
+            self.notices += await logout_notices.insert_notices(self.tx, sids, self.now)
 
     async def _present(self, *marks: str, expires_at: datetime | None = None) -> None:
         expires_at = expires_at or rules.presence_expiry(self.now)
@@ -121,14 +131,23 @@ class Revocations:
     """Questions go through the coalescer to Redis or PostgreSQL; a change is committed, and then published."""
 
     def __init__(
-        self, db: Database, clock: Clock, coalescer: Coalescer, publication: Publication, audit: Audit, metrics: Metrics
+        self,
+        db: Database,
+        clock: Clock,
+        coalescer: Coalescer,
+        publication: Publication,
+        audit: Audit,
+        metrics: Metrics,
+        bell: asyncio.Event,
     ) -> None:
+        """`bell` is rung where clients are to be told of something (`flows/logout_notices.py`)."""
         self._db = db
         self._clock = clock
         self._coalescer = coalescer
         self._publication = publication
         self._audit = audit
         self._metrics = metrics
+        self._bell = bell
         self._publishing: set[asyncio.Task[None]] = set()
 
     async def find(self, *marks: str) -> Mapping[str, int]:
@@ -163,6 +182,8 @@ class Revocations:
             revoking = Revoking(tx, self._clock.now(), self._audit)
             yield revoking
             await self._audit.record(tx, *revoking.events)
+        if revoking.notices:
+            self._bell.set()
         if revoking.marks:
             await self._make_known(revoking.marks)
         for kind in revoking.kinds:

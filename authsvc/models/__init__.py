@@ -8,7 +8,7 @@ from authsvc.models.cache import CacheMode, CacheState
 from authsvc.models.clients import ApplicationType, AuthMethod, Client, ConsentPolicy, GrantType, IntrospectionRight
 from authsvc.models.json_object import JsonObject
 from authsvc.models.limits import Budget, Limiter, Refusal
-from authsvc.models.people import Connection, Consent, OpenSession, Session, User
+from authsvc.models.people import Connection, Consent, LogoutNotice, OpenSession, Session, User
 from authsvc.models.tokens import (
     AccessToken,
     AuthorizationCode,
@@ -43,6 +43,7 @@ __all__ = [
     "IntrospectionRight",
     "JsonObject",
     "Limiter",
+    "LogoutNotice",
     "OpenSession",
     "Refusal",
     "SealedRow",

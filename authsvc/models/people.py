@@ -71,3 +71,20 @@ class Consent:
     resources: frozenset[str]
     claims: frozenset[str]
     """Asked for one by one, beside those that come with the scope."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogoutNotice:
+    """A client is to be told that a session has ended, by the name under which it knows it."""
+
+    notice_id: int
+    client_id: str
+    sub: str
+    sid: str
+    created_at: datetime
+    attempts: int
+    """This one too."""
+    uri: str | None
+    """Where it is told; None: it is not, any more."""
+    algorithm: str
+    """By which it knows our ID tokens."""

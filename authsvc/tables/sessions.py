@@ -167,18 +167,24 @@ async def end_sessions_of(
     return {row["sid"]: row["is_new"] for row in rows}
 
 
-async def end_session(db: Queries, sid: str, now: datetime) -> None:
-    await db.execute("UPDATE auth.sessions SET ended_at = $2 WHERE sid = $1 AND ended_at IS NULL", sid, now)
+async def end_session(db: Queries, sid: str, now: datetime) -> bool:
+    """Whether it is by this that it has ended."""
+    row = await db.fetchrow(
+        "UPDATE auth.sessions SET ended_at = $2 WHERE sid = $1 AND ended_at IS NULL RETURNING sid", sid, now
+    )
+    return row is not None
 
 
-async def end_sessions_of_user(db: Queries, sub: str, now: datetime, *, keep: str | None = None) -> None:
-    """End every session of the user, but for the one named."""
-    await db.execute(
-        "UPDATE auth.sessions SET ended_at = $2 WHERE sub = $1 AND ended_at IS NULL AND sid IS DISTINCT FROM $3",
+async def end_sessions_of_user(db: Queries, sub: str, now: datetime, *, keep: str | None = None) -> list[str]:
+    """End every session of the user, but for the one named. Which have ended by this."""
+    rows = await db.fetch(
+        "UPDATE auth.sessions SET ended_at = $2 WHERE sub = $1 AND ended_at IS NULL AND sid IS DISTINCT FROM $3 "
+        "RETURNING sid",
         sub,
         now,
         keep,
     )
+    return [row["sid"] for row in rows]
 
 
 async def update_user_generation(db: Queries, sid: str, generation: int, now: datetime) -> Session | None:

@@ -108,7 +108,7 @@ async def unstarted(url: str, **options: Any) -> AsyncIterator[SigningKeys]:
             "algorithm": "ES256",
         }
         publication = Publication(db, None, Lease(db, clock, metrics), clock, metrics)
-        revocations = Revocations(db, clock, coalescer, publication, audit, metrics)
+        revocations = Revocations(db, clock, coalescer, publication, audit, metrics, asyncio.Event())
         yield SigningKeys(db, revocations, audit, clock, SystemEntropy(), metrics, **(asked | options))
 
 

@@ -356,10 +356,30 @@ async def demands_more(house: House) -> bool:
     return is_refused(await Browser(house).authorize(await trusted(house)), "invalid_request")
 
 
+async def notice_of(house: House) -> tuple[str | None, str]:
+    """Of which session a client is told when its user logs out, and the name by which it knows that."""
+    browser, client = Browser(house), await trusted(house, backchannel_logout_uri="https://client.invalid/told")
+    id_token = (await browser.redeem(client, await browser.code(client))).json()["id_token"]
+    await browser.http.get("/oauth2/logout", params={"id_token_hint": id_token})
+    told = await house.sql("SELECT sid FROM auth.logout_notices WHERE client_id = $1", client.client_id)
+    return told, claims_of(id_token)["sid"]
+
+
+async def tells_of_logouts(house: House) -> bool:
+    return (await notice_of(house))[0] is not None
+
+
+async def tells_of_sessions(house: House) -> bool:
+    told, known = await notice_of(house)
+    return told == known
+
+
 NO_OBJECT = "request_not_supported"
 QUESTIONS: dict[str, Callable[[House], Awaitable[bool]]] = {
     "claims_parameter_supported": reads_claims,
     "authorization_response_iss_parameter_supported": tells_issuer,
+    "backchannel_logout_supported": tells_of_logouts,
+    "backchannel_logout_session_supported": tells_of_sessions,
     "request_parameter_supported": reads_request_objects,
     "request_uri_parameter_supported": fetches_request_objects,
     "require_pushed_authorization_requests": demands_more,

@@ -146,6 +146,8 @@ async def test_the_metadata_say_what_is_built_and_nothing_empty(metadata: dict[s
         "revocation_endpoint_auth_methods_supported": [*proofs, "none"],
         "revocation_endpoint_auth_signing_alg_values_supported": signatures,
         "end_session_endpoint": f"{ISSUER}/oauth2/logout",
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
         "userinfo_endpoint": f"{ISSUER}/oauth2/userinfo",
         "userinfo_signing_alg_values_supported": ["ES256", "RS256", "Ed25519"],
         "id_token_signing_alg_values_supported": ["ES256", "RS256", "Ed25519"],
