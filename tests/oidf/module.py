@@ -91,6 +91,28 @@ class Module:
         headers = {"origin": self.provider.issuer}
         return self.http.post(str(form.attributes["action"]), data=hidden(page) | fields, headers=headers)
 
+    def log_out(self, **sent: str) -> str | httpx2.Response:
+        """Where the user arrives in the end who is sent to be logged out, and is asked where they are: at the client,
+        or at a page of ours."""
+        answer = self.http.get(self.provider.metadata["end_session_endpoint"], params=sent)
+        for _ in range(5):
+            if answer.is_redirect:
+                location = answer.headers["location"]
+                if not location.startswith(("/", self.provider.issuer)):
+                    return str(location)
+                answer = self.http.get(location)
+            elif find(answer.text, "button", id="logout-confirm"):
+                self.shown.append("logout")
+                answer = self._press(answer, "logout-confirm")
+            else:
+                self.shown.append("error" if answer.status_code >= 400 else "logged out")
+                return answer
+        raise AssertionError("it leads around in circles")
+
+    def is_logged_out(self) -> bool:
+        """By what `prompt=none` comes to."""
+        return self.fail(self.request(prompt="none")) == "login_required"
+
     def arrive(self, asked: dict[str, str], method: str = "GET") -> str:
         """The code."""
         arrived = self.send(asked, method)

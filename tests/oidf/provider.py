@@ -1,4 +1,4 @@
-"""The provider under test, as the suite is told of it: its address, a user, three clients, and whom to trust."""
+"""The provider under test, as the suite is told of it: its address, a user, clients, and whom to trust."""
 
 import json
 import ssl
@@ -14,10 +14,13 @@ import httpx2
 from tests.certificates import write_certificate
 from tests.house_of import NO_LIMITS, PASSWORD
 from tests.journeys.service import Service, serving
+from tests.receiver import Receiver, receiving
 from tests.stores import run_sql
 
 EMAIL = "ada@example.com"
 CALLBACK = "https://suite.example/test/a/authsvc/callback"
+LOGGED_OUT = "https://suite.example/test/a/authsvc/post_logout_redirect"
+TOLD = "/test/a/authsvc/backchannel_logout"
 SCOPE = "openid profile email address phone offline_access"
 CLAIMS = {
     "name": "Ada King",
@@ -58,6 +61,9 @@ class Provider:
     basic: SuiteClient
     second: SuiteClient
     post: SuiteClient
+    told: SuiteClient
+    """Of logouts, at `TOLD` of the receiver."""
+    receiver: Receiver
     passed: float = 0
     """Seconds that were let pass: by so much are the clocks of the suite before that of the provider."""
 
@@ -110,7 +116,11 @@ def providing(database_url: str, directory: Path) -> Iterator[Provider]:
     certificate, key = write_certificate(directory)
     settings = {f"AUTHSVC_{name.upper()}": str(limit) for name, limit in NO_LIMITS.items()}
     settings |= {"AUTHSVC_TLS_CERTIFICATE": str(certificate), "AUTHSVC_TLS_KEY": str(key)}
-    with serving(database_url, directory / "log", **settings) as service:
+    settings |= {"AUTHSVC_OUTBOUND_LOOPBACK": "true", "AUTHSVC_OUTBOUND_CA_FILE": str(certificate)}
+    with (
+        receiving((certificate, key)) as receiver,
+        serving(database_url, directory / "log", **settings) as service,
+    ):
         sub = service.cli(
             "user", "create", "--email", EMAIL, "--password-stdin", "--email-verified", "--claims", json.dumps(CLAIMS),
             stdin=PASSWORD,
@@ -118,15 +128,17 @@ def providing(database_url: str, directory: Path) -> Iterator[Provider]:
         provider = Provider(
             service, database_url, certificate, sub,
             _register(service, "basic"), _register(service, "basic"), _register(service, "post"),
+            _register(service, "basic", "--backchannel-logout-uri", receiver.uri(TOLD)), receiver,
         )  # fmt: skip
         yield provider
         provider.http.close()
 
 
-def _register(service: Service, method: str) -> SuiteClient:
+def _register(service: Service, method: str, *options: str) -> SuiteClient:
     method = f"client_secret_{method}"
     made = service.cli(
         "client", "create", "--name", "The suite", "--grant", "authorization_code", "--grant", "refresh_token",
         "--scope", SCOPE, "--redirect-uri", CALLBACK, "--token-endpoint-auth-method", method, "--no-require-pkce",
+        "--post-logout-redirect-uri", LOGGED_OUT, *options,
     )  # fmt: skip
     return SuiteClient(made["client_id"], made["client_secret"], method)
