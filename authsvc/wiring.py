@@ -227,13 +227,14 @@ async def open_flows(
             db, client_auth, limits, request_objects, clock, entropy,
             duties=duties, default_audience=default_audience,
         )  # fmt: skip
+        introspection = Introspection(
+            client_auth, limits, recognition, families, issuance, clock, metrics, issuer=settings.issuer
+        )
 
         flows = Flows(
             exchange=Exchange(client_auth, limits, grants, issuance, metrics),
             service_tokens=ServiceTokens(client_auth, limits, client_credentials, issuance, revocations, metrics),
-            introspection=Introspection(
-                client_auth, limits, recognition, families, metrics, issuer=settings.issuer
-            ),
+            introspection=introspection,
             revocation=Revocation(client_auth, limits, recognition, families, revocations),
             keys=keys,
             registration=Registration(

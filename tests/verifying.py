@@ -10,10 +10,11 @@ from tests.web.forging import claims_of
 _NAMES = {"Ed25519": "EdDSA"}
 
 
-def verified(token: str, jwks: dict[str, Any], algorithm: str) -> dict[str, Any]:
-    """The claims of a token that was signed with this algorithm by one of these keys. Looks at no clock."""
+def verified(token: str, jwks: dict[str, Any], algorithm: str, *, typ: str | None = None) -> dict[str, Any]:
+    """The claims of a token of this type, signed with this algorithm by one of these keys. Looks at no clock."""
     header = jwt.get_unverified_header(token)
     assert header["alg"] == algorithm
+    assert typ is None or header["typ"] == typ
     jwk = next(each for each in jwks["keys"] if each["kid"] == header["kid"])
     assert jwk["alg"] == algorithm
     name = _NAMES.get(algorithm, algorithm)

@@ -82,6 +82,12 @@ _OPTIONS = (
         help="What UserInfo for it is signed with. Default: '', plain JSON.",
     ),
     click.option(
+        "--introspection-signed-response-alg",
+        "introspection_algorithm",
+        type=click.Choice(ALGORITHMS),
+        help="What answers to its introspections are signed with, where it asks for signed ones. Default: RS256.",
+    ),
+    click.option(
         "--consent",
         type=click.Choice([str(each) for each in ConsentPolicy]),
         help="When users are asked: always; once (remember, the default); never, for you vouch for it.",

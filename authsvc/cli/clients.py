@@ -221,6 +221,7 @@ def _describe(client: Client) -> dict[str, Any]:
         "require_pkce": client.require_pkce,
         "id_token_signed_response_alg": client.id_token_algorithm,
         "userinfo_signed_response_alg": client.userinfo_algorithm,
+        "introspection_signed_response_alg": client.introspection_algorithm,
         "consent": client.consent,
         "logo_uri": client.logo_uri,
         "client_uri": client.client_uri,

@@ -80,6 +80,8 @@ class Client:
     id_token_algorithm: str = "RS256"  # noqa: S105 - a name
     userinfo_algorithm: str | None = None
     """None: UserInfo is plain JSON."""
+    introspection_algorithm: str = "RS256"
+    """Of introspection answers, where it asks for signed ones."""
     consent: ConsentPolicy = ConsentPolicy.REMEMBER
     logo_uri: str | None = None
     client_uri: str | None = None

@@ -50,6 +50,11 @@ class PresentedCredentials:
     authorization: str | None = field(repr=False)
     form: Form
 
+    @property
+    def is_nobody(self) -> bool:
+        """Whether nothing was said of the client."""
+        return self.authorization is None and not names_client(self.form)
+
     def digest(self) -> bytes | None:
         """Of the Authorization header, where that is all there is: a proof is remembered by it, and no secret."""
         if self.authorization is None or names_client(self.form):

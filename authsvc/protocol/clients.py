@@ -49,6 +49,7 @@ class ClientRegistration:
     require_pkce: bool = True
     id_token_algorithm: str = "RS256"  # noqa: S105 - a name
     userinfo_algorithm: str | None = None
+    introspection_algorithm: str = "RS256"
     consent: ConsentPolicy = ConsentPolicy.REMEMBER
     logo_uri: str | None = None
     client_uri: str | None = None
@@ -75,6 +76,7 @@ class SignInSettings(TypedDict, total=False):
     require_pkce: bool
     id_token_algorithm: str
     userinfo_algorithm: str | None
+    introspection_algorithm: str
     consent: ConsentPolicy
     logo_uri: str | None
     client_uri: str | None
@@ -147,6 +149,7 @@ def build_client(
         require_pkce=registration.require_pkce,
         id_token_algorithm=registration.id_token_algorithm,
         userinfo_algorithm=registration.userinfo_algorithm,
+        introspection_algorithm=registration.introspection_algorithm,
         consent=registration.consent,
         logo_uri=registration.logo_uri,
         client_uri=registration.client_uri,
@@ -171,6 +174,7 @@ def _check_names(registration: ClientRegistration) -> None:
     for algorithm, pointer in (
         (registration.id_token_algorithm, "/id_token_signed_response_alg"),
         (registration.userinfo_algorithm, "/userinfo_signed_response_alg"),
+        (registration.introspection_algorithm, "/introspection_signed_response_alg"),
     ):
         if algorithm is not None and algorithm not in ALGORITHMS:
             raise InvalidValue(f"the algorithm is one of {', '.join(ALGORITHMS)}", pointer=pointer)
@@ -274,6 +278,7 @@ def change_client(client: Client, changes: ClientChanges) -> Client:
         require_pkce=client.require_pkce,
         id_token_algorithm=client.id_token_algorithm,
         userinfo_algorithm=client.userinfo_algorithm,
+        introspection_algorithm=client.introspection_algorithm,
         consent=client.consent,
         logo_uri=client.logo_uri,
         client_uri=client.client_uri,

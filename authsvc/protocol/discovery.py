@@ -45,6 +45,7 @@ def build_metadata(
         "token_endpoint_auth_signing_alg_values_supported": list(CLIENT_ALGORITHMS),
         "introspection_endpoint_auth_methods_supported": confidential,
         "introspection_endpoint_auth_signing_alg_values_supported": list(CLIENT_ALGORITHMS),
+        "introspection_signing_alg_values_supported": list(ALGORITHMS),
         "revocation_endpoint_auth_methods_supported": all_methods,
         "revocation_endpoint_auth_signing_alg_values_supported": list(CLIENT_ALGORITHMS),
         "end_session_endpoint": f"{issuer}/oauth2/logout",

@@ -1,5 +1,6 @@
-"""RFC 7662: what is asked, who may see which token, what is answered."""
+"""RFC 7662, RFC 9701: what is asked, who may see which token, what is answered, plain or signed."""
 
+import re
 from dataclasses import dataclass
 
 import msgspec
@@ -9,6 +10,10 @@ from authsvc.protocol.forms import Form
 
 INACTIVE = b'{"active":false}'
 """The one answer for everything that is not a live token of this caller's (§2.2): nothing else may be told."""
+
+SIGNED_TYP = "token-introspection+jwt"
+SIGNED_MEDIA_TYPE = f"application/{SIGNED_TYP}"
+_WEIGHT = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +83,29 @@ def build_refresh_answer(grant: Grant, issuer: str) -> bytes:
             "auth_time": int(grant.authenticated_at.timestamp()),
         }
     )
+
+
+# --- Signed answers (RFC 9701)
+
+
+def wants_signed(accept: str) -> bool:
+    """Whether an Accept header asks for a JWT: by its name, for a wildcard is no wish for one (RFC 9701 §4), and not
+    less than for plain JSON."""
+    wishes = dict(map(_read_wish, accept.lower().split(",")))
+    wish = wishes.get(SIGNED_MEDIA_TYPE, 0.0)
+    return wish > 0 and wish >= wishes.get("application/json", 0.0)
+
+
+def _read_wish(text: str) -> tuple[str, float]:
+    """A media type and how much it is wanted (RFC 9110 §12.5.1); what cannot be read is not."""
+    media_type, *parameters = (part.strip() for part in text.split(";"))
+    weights = [part[2:] for part in parameters if part.startswith("q=")]
+    if not weights:
+        return media_type, 1.0
+    return media_type, float(weights[0]) if _WEIGHT.fullmatch(weights[0]) else 0.0
+
+
+def build_signed_answer(answer: bytes, issuer: str, client_id: str, now: int) -> JsonObject:
+    """The claims of a signed answer (§5): for this caller, and without `sub` and `exp`, so that it passes nowhere for a
+    token of another kind."""
+    return {"iss": issuer, "aud": client_id, "iat": now, "token_introspection": msgspec.json.decode(answer)}

@@ -1,18 +1,18 @@
-"""POST /oauth2/introspect (RFC 7662). The hot path: everything here is read and written by hand."""
+"""POST /oauth2/introspect (RFC 7662, RFC 9701). The hot path: everything here is read and written by hand."""
 
 from functools import partial
 
-from authsvc.errors import AuthsvcError
+from authsvc.errors import AuthsvcError, InvalidRequest
 from authsvc.flows import Flows
 from authsvc.flows.coalescer import Found
 from authsvc.flows.introspection import Introspection
 from authsvc.flows.recognition import Recognised
-from authsvc.protocol.introspection import find_token, parse
+from authsvc.protocol.introspection import find_token, parse, wants_signed
 from authsvc.web.at_once import Unstarted
 from authsvc.web.errors import render_oauth
 from authsvc.web.middleware import Observer
 from authsvc.web.request import Call, address_of, flows_of, present_credentials, read_form
-from authsvc.web.responses import Answer, json_bytes
+from authsvc.web.responses import INTROSPECTION_JWT, Answer, json_bytes, jwt_answer
 from authsvc.web.taken import Taken, Together, find_form_credentials
 
 
@@ -20,8 +20,17 @@ async def introspect(request: Call) -> Answer:
     """Is this token live?"""
     form = await read_form(request)
     presented = present_credentials(request, form)
-    answer = await flows_of(request).introspection.introspect(presented, parse(form), partial(address_of, request))
-    return json_bytes(answer)
+    asked, find_address = parse(form), partial(address_of, request)
+    introspection = flows_of(request).introspection
+    if not wants_signed(_accepted(request)):
+        return json_bytes(await introspection.introspect(presented, asked, find_address))
+    if presented.is_nobody:  # RFC 9701 §4: where RFC 7662 says 401
+        raise InvalidRequest("a signed answer is for who has authenticated")
+    return jwt_answer(await introspection.introspect_signed(presented, asked, find_address), INTROSPECTION_JWT)
+
+
+def _accepted(request: Call) -> str:
+    return ",".join(str(value, "latin-1") for name, value in request.scope["headers"] if name == b"accept")
 
 
 class AtOnce:

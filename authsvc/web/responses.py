@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
+from authsvc.protocol.introspection import SIGNED_MEDIA_TYPE
+
 Headers = list[tuple[bytes, bytes]]
 
 # HDR-01, HDR-03.
@@ -54,6 +56,7 @@ _PICTURE = Prepared(
 _NOTHING = Prepared(*_PRIVATE)
 _JSON = Prepared((b"content-type", b"application/json"), *_PRIVATE)
 _JWT = Prepared((b"content-type", b"application/jwt"), *_PRIVATE)
+INTROSPECTION_JWT = Prepared((b"content-type", SIGNED_MEDIA_TYPE.encode("ascii")), *_PRIVATE)
 PROBLEM = Prepared((b"content-type", b"application/problem+json"), *_PRIVATE)
 # HDR-02, HDR-03, AUZ-08. The features are those that a page would have unasked and that ask for something of a person.
 PAGE = Prepared(
@@ -105,9 +108,9 @@ def json_bytes(body: bytes, status: int = 200, headers: Headers | None = None, p
     return Answer(status, body, headers or [], prepared)
 
 
-def jwt_answer(token: str) -> Answer:
+def jwt_answer(token: str, prepared: Prepared = _JWT) -> Answer:
     """A signed answer that nobody stores (RFC 7519 §10.3.1)."""
-    return Answer(200, token.encode("ascii"), [], _JWT)
+    return Answer(200, token.encode("ascii"), [], prepared)
 
 
 def empty(status: int) -> Answer:

@@ -81,6 +81,6 @@ def find_form_credentials(headers: Headers) -> bytes | None:
             if value != _FORM:
                 return None
             is_form = True
-        elif name == b"content-encoding":
+        elif name == b"content-encoding" or (name == b"accept" and b"jwt" in value.lower()):
             return None
     return authorization if is_form else None

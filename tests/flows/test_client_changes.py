@@ -39,6 +39,7 @@ async def test_what_is_named_changes_and_the_rest_stays(worker: Worker) -> None:
         ({"id_token_algorithm": "ES256"}, "id_token_algorithm", "ES256"),
         ({"userinfo_algorithm": "RS256"}, "userinfo_algorithm", "RS256"),
         ({"userinfo_algorithm": None}, "userinfo_algorithm", None),
+        ({"introspection_algorithm": "Ed25519"}, "introspection_algorithm", "Ed25519"),
         ({"consent": ConsentPolicy.NEVER}, "consent", ConsentPolicy.NEVER),
         ({"logo_uri": "https://a.example/logo"}, "logo_uri", "https://a.example/logo"),
         ({"client_uri": "https://a.example/"}, "client_uri", "https://a.example/"),

@@ -28,6 +28,7 @@ def test_a_client_is_by_default_one_that_nothing_is_taken_for_granted_of() -> No
     assert client.require_pkce  # PKC-02
     assert client.consent is ConsentPolicy.REMEMBER
     assert (client.id_token_algorithm, client.userinfo_algorithm) == ("RS256", None)
+    assert client.introspection_algorithm == "RS256"  # IJR-06
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,7 @@ def test_a_client_is_by_default_one_that_nothing_is_taken_for_granted_of() -> No
         {"redirect_uris": (SCHEME,), "public": True, "first_party": True, "consent": ConsentPolicy.NEVER} | NATIVE,
         {"redirect_uris": tuple(f"https://client.example/{n}" for n in range(MAX_REDIRECT_URIS))},
         *({"id_token_algorithm": each, "userinfo_algorithm": each} for each in ALGORITHMS),
+        *({"introspection_algorithm": each} for each in ALGORITHMS),
         {"logo_uri": "https://client.example/logo.png?v=1", "tos_uri": "https://client.example"},
         {"post_logout_redirect_uris": ("https://client.example/bye?from=us",)},
         {"post_logout_redirect_uris": ("http://localhost/bye", "com.example.app:/bye")} | NATIVE,
@@ -80,6 +82,8 @@ def test_what_holds_together_is_registered_and_may_be_registered_anew(registrati
         ("/id_token_signed_response_alg", {"id_token_algorithm": "HS256"}),
         ("/userinfo_signed_response_alg", {"userinfo_algorithm": "none"}),
         ("/userinfo_signed_response_alg", {"userinfo_algorithm": ""}),
+        ("/introspection_signed_response_alg", {"introspection_algorithm": "none"}),
+        ("/introspection_signed_response_alg", {"introspection_algorithm": "HS256"}),
         ("/logo_uri", {"logo_uri": "http://client.example/logo.png"}),
         ("/logo_uri", {"logo_uri": "data:image/svg+xml,x"}),
         ("/client_uri", {"client_uri": "javascript:alert(1)"}),

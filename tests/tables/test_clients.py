@@ -23,6 +23,7 @@ SIGN_IN: dict[str, Any] = {
     "require_pkce": False,
     "id_token_algorithm": "ES256",
     "userinfo_algorithm": "Ed25519",
+    "introspection_algorithm": "ES256",
     "consent": ConsentPolicy.ALWAYS,
     "logo_uri": "https://z.example/logo",
     "client_uri": "https://z.example/client",

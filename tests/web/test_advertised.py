@@ -187,6 +187,18 @@ def use_algorithm(setting: str) -> Attempt:
     return attempt
 
 
+async def use_introspection_algorithm(house: House, algorithm: str) -> bool:
+    try:
+        client = await house.client(introspection_algorithm=algorithm)
+    except InvalidValue:
+        return False
+    form, headers = {"token": await house.token(client)}, {"accept": "application/token-introspection+jwt"}
+    answer = await house.http.post("/oauth2/introspect", data=form, auth=house.basic(client), headers=headers)
+    jwks = (await house.http.get("/.well-known/jwks.json")).json()
+    told = verified(answer.text, jwks, algorithm, typ="token-introspection+jwt")
+    return bool(told["token_introspection"]["active"])
+
+
 async def use_grant(house: House, grant: str) -> bool:
     client = await trusted(house, grant_types=tuple(GrantType), first_party=True)
     login = {"email": EMAIL, "password": PASSWORD, "client_id": client.client_id}
@@ -304,6 +316,7 @@ TRIALS: dict[str, tuple[Attempt, set[str]]] = {
     "subject_types_supported": (use_subject_type, {"pairwise"}),
     "id_token_signing_alg_values_supported": (use_algorithm("id_token_algorithm"), ALGORITHMS),
     "userinfo_signing_alg_values_supported": (use_algorithm("userinfo_algorithm"), ALGORITHMS),
+    "introspection_signing_alg_values_supported": (use_introspection_algorithm, ALGORITHMS),
     "grant_types_supported": (use_grant, GRANTS),
     "token_endpoint_auth_methods_supported": (use_proof("/oauth2/token"), PROOFS),
     "token_endpoint_auth_signing_alg_values_supported": (use_signed_proof("/oauth2/token"), UNSIGNED),

@@ -267,7 +267,13 @@ async def test_unknown_parameters_and_the_accept_header_change_nothing(shared: H
     token = await shared.token(client)
     answer = await ask(shared, client, token)
     check_equal({"plain": answer, "more": await ask(shared, client, token, foo="bar", scope="x", resource="y")})
-    for accept in ("application/token-introspection+jwt", "text/html", "*/*;q=0"):
+    for accept in (
+        "application/token-introspection+jwt;q=0",
+        "application/jwt",
+        "application/*",
+        "text/html",
+        "*/*;q=0",
+    ):
         asked = await shared.http.post(
             INTROSPECT, data={"token": token}, auth=shared.basic(client), headers={"accept": accept}
         )

@@ -60,6 +60,7 @@ async def test_a_caller_goes_the_long_way_once_and_from_then_on_the_short_one(sh
         ("two kinds", [(b"content-type", FORM), (b"content-type", b"text/plain")], None),
         ("no kind", [(b"content-type", None)], None),
         ("compressed", [(b"content-encoding", b"gzip")], None),
+        ("to be signed", [(b"accept", b"application/Token-Introspection+JWT")], None),
         ("another parameter", [], b"token=T&client_id=c"),
         ("credentials twice", [], b"token=T&client_secret=c"),
         ("the token twice", [], b"token=T&token=T"),

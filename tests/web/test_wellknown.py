@@ -143,6 +143,7 @@ async def test_the_metadata_say_what_is_built_and_nothing_empty(metadata: dict[s
         "token_endpoint_auth_signing_alg_values_supported": signatures,
         "introspection_endpoint_auth_methods_supported": proofs,
         "introspection_endpoint_auth_signing_alg_values_supported": signatures,
+        "introspection_signing_alg_values_supported": ["ES256", "RS256", "Ed25519"],
         "revocation_endpoint_auth_methods_supported": [*proofs, "none"],
         "revocation_endpoint_auth_signing_alg_values_supported": signatures,
         "end_session_endpoint": f"{ISSUER}/oauth2/logout",
