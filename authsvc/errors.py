@@ -84,6 +84,16 @@ class InvalidClient(OAuthError):
         super().__init__(description)
 
 
+class UnknownGateway(OAuthError):
+    """Client authentication of a gateway failed. The user on whose behalf it asks has to do nothing with that, and must
+    not be taken for one whose token is dead: it is no InvalidClient."""
+
+    code = "invalid_client"
+
+    def __init__(self) -> None:
+        super().__init__("the gateway has not said who it is, or not proved it")
+
+
 class InvalidGrant(OAuthError):
     """The grant is unknown, used, expired, revoked, or another client's."""
 

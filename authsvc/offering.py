@@ -48,7 +48,7 @@ class OfferingProtocol(GuardedProtocol):
                 return None
             if name == b"content-length":
                 length = int(value) if len(value) <= len(b"%d" % MAX_BODY_BYTES) else MAX_BODY_BYTES + 1
-        is_usual = length < 0 if taker.method == "GET" else 0 <= length <= MAX_BODY_BYTES
+        is_usual = length <= 0 if taker.method == "GET" else 0 <= length <= MAX_BODY_BYTES
         return taker if is_usual else None
 
     def on_message_complete(self) -> None:

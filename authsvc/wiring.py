@@ -35,6 +35,7 @@ from authsvc.flows.consents import Consents
 from authsvc.flows.election import Election
 from authsvc.flows.exchange import Exchange, Grant
 from authsvc.flows.families import Families
+from authsvc.flows.forward_auth import ForwardAuth
 from authsvc.flows.hosted_login import HostedLogin
 from authsvc.flows.housekeeping import Housekeeping
 from authsvc.flows.introspection import Introspection
@@ -235,6 +236,7 @@ async def open_flows(
             exchange=Exchange(client_auth, limits, grants, issuance, metrics),
             service_tokens=ServiceTokens(client_auth, limits, client_credentials, issuance, revocations, metrics),
             introspection=introspection,
+            forward_auth=ForwardAuth(introspection),
             revocation=Revocation(client_auth, limits, recognition, families, revocations),
             keys=keys,
             registration=Registration(

@@ -11,6 +11,7 @@ from authsvc.flows.canary import Canary
 from authsvc.flows.clients import Clients
 from authsvc.flows.connections import Connections
 from authsvc.flows.exchange import Exchange
+from authsvc.flows.forward_auth import ForwardAuth
 from authsvc.flows.hosted_login import HostedLogin
 from authsvc.flows.housekeeping import Housekeeping
 from authsvc.flows.introspection import Introspection
@@ -39,6 +40,8 @@ class Flows:
     """The same for services, without a wait."""
     introspection: Introspection
     """Is this token live?"""
+    forward_auth: ForwardAuth
+    """The same for a gateway: may this request pass?"""
     revocation: Revocation
     """Kill a token, or all of them."""
     keys: SigningKeys

@@ -12,7 +12,7 @@ from authsvc.flows.issuance import Issuance
 from authsvc.flows.limits import Limits
 from authsvc.flows.recognition import Recognised, Recognition
 from authsvc.metrics import Metrics
-from authsvc.models import Client
+from authsvc.models import AccessToken, Client
 from authsvc.protocol import introspection as rules
 from authsvc.protocol.client_auth import PresentedCredentials
 from authsvc.protocol.introspection import IntrospectionRequest
@@ -75,10 +75,23 @@ class Introspection:
             count(answer)
             return signed
 
-    def begin(self, authorization: bytes, token: bytes) -> bytes | Recognised | None:
-        """As `introspect` does, for a caller who is known already, and without a wait: so a question costs no task. The
-        answer, or a token of which is still to be asked whether it is revoked: see `ask`. None: this has to go the long
-        way, and nothing has been done.
+    async def find_live(
+        self, presented: PresentedCredentials, text: str, audience: str, find_address: FindAddress
+    ) -> AccessToken | None:
+        """The access token, if `introspect` would call it active, and if it is for this audience.
+
+        Raises:
+            InvalidRequest, InvalidClient, TooManyAttempts, Unavailable: as `introspect`.
+        """
+        with self._counted() as count:
+            known = await self._find(await self._admit(presented, find_address), text, audience)
+            count(rules.INACTIVE if known is None else known.answer)
+            return None if known is None else known.token
+
+    def begin(self, authorization: bytes, token: bytes, audience: str | None = None) -> bytes | Recognised | None:
+        """As `introspect` does, or `find_live`, for a caller who is known already, and without a wait: so a question
+        costs no task. The answer, or a token of which is still to be asked whether it is revoked: see `ask`. None: this
+        has to go the long way, and nothing has been done.
         """
         copy = self._client_auth.find_proven(authorization)
         if copy is None or copy.client.is_public or token.startswith(_REFRESH_PREFIX):
@@ -87,7 +100,7 @@ class Introspection:
         if not self._recognition.is_up_to_date or not self._limits.admits_introspection(caller):
             return None
         known = self._recognition.find(token)
-        if known is None or not rules.may_see(caller, known.token):
+        if known is None or not _is_for(caller, known.token, audience):
             self._count["inactive"](1)
             return rules.INACTIVE
         return known
@@ -131,10 +144,10 @@ class Introspection:
         known = await self._find(caller, request.token)
         return rules.INACTIVE if known is None else known.answer
 
-    async def _find(self, caller: Client, text: str) -> Recognised | None:
+    async def _find(self, caller: Client, text: str, audience: str | None = None) -> Recognised | None:
         known = await self._recognition.recognise(text)
         # Decided before the store is asked: what the caller may not see costs it what an unknown token does (ATK-24).
-        if known is None or not rules.may_see(caller, known.token):
+        if known is None or not _is_for(caller, known.token, audience):
             return None
         return known if await self._recognition.is_live(known) else None
 
@@ -145,3 +158,8 @@ class Introspection:
             return rules.INACTIVE
         grant = await self._families.find_live(found[0])
         return rules.INACTIVE if grant is None else rules.build_refresh_answer(grant, self._issuer)
+
+
+def _is_for(caller: Client, token: AccessToken, audience: str | None) -> bool:
+    """Whether the caller may see the token, and wants one of this audience, if it wants a certain one."""
+    return rules.may_see(caller, token) and (audience is None or audience in token.audience)

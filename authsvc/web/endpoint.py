@@ -33,6 +33,10 @@ class Endpoint:
     code (RFC 9110 §9.2.1)."""
 
 
+ANY_METHOD = "*"
+"""Of a row that is there for all of them."""
+
+
 class Resource:
     """All methods of one path. Whatever goes wrong is answered in the form of the route's family."""
 
@@ -44,7 +48,7 @@ class Resource:
         self.methods = sorted(self._endpoints)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint = self._endpoints.get(scope["method"])
+        endpoint = self._endpoints.get(scope["method"]) or self._endpoints.get(ANY_METHOD)
         if endpoint is None:
             answer: ASGIApp = self._any.errors(MethodNotAllowed(self.methods))
         else:

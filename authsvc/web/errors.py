@@ -90,6 +90,12 @@ def render_bearer(error: AuthsvcError) -> Answer:
     return json_bytes(render_oauth(error).body, status, headers)
 
 
+def render_gateway(error: AuthsvcError) -> Answer:
+    """What a user is told by way of a gateway: as `render_bearer`. What the gateway itself does wrong is 400 without a
+    challenge, for a gateway passes 401 and 403 on, and there they would pass for a dead token."""
+    return render_oauth(error) if status_of(error) == 400 else render_bearer(error)
+
+
 def render_problem(error: AuthsvcError) -> Answer:
     """Everything that is not OAuth: RFC 9457. `instance` is the request id, to be found in the log."""
     status = status_of(error)

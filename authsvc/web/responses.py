@@ -113,9 +113,9 @@ def jwt_answer(token: str, prepared: Prepared = _JWT) -> Answer:
     return Answer(200, token.encode("ascii"), [], prepared)
 
 
-def empty(status: int) -> Answer:
-    """Nothing to say but the status."""
-    return Answer(status, b"", [], _NOTHING)
+def empty(status: int, headers: Headers | None = None) -> Answer:
+    """Nothing to say but the status and these headers."""
+    return Answer(status, b"", headers or [], _NOTHING)
 
 
 def see_other(location: str, headers: Headers | None = None) -> Answer:

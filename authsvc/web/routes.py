@@ -15,7 +15,7 @@ from authsvc.flows import Flows
 from authsvc.protocol.accounts import LoginRequest, LoginResponse, PasswordChangeRequest, Profile, RegistrationRequest
 from authsvc.protocol.discovery import configuration_paths, metadata_paths
 from authsvc.protocol.sealed_request import PARAMETERS
-from authsvc.web import assets, introspect, me, token, wellknown
+from authsvc.web import assets, forward_auth, introspect, me, token, wellknown
 from authsvc.web.account import LOGOUT, show_overview
 from authsvc.web.account_connections import end_connection, show_connections
 from authsvc.web.account_password import change_password, show_password
@@ -25,8 +25,8 @@ from authsvc.web.authorize import CONSENT, LOGIN, authorize
 from authsvc.web.consent import give_consent, show_consent
 from authsvc.web.cors import Shared, Sites
 from authsvc.web.end_session import CONFIRM, confirm, end_session, show_confirm
-from authsvc.web.endpoint import Endpoint, Handle, Resource
-from authsvc.web.errors import Renderer, render_bearer, render_oauth, render_problem
+from authsvc.web.endpoint import ANY_METHOD, Endpoint, Handle, Resource
+from authsvc.web.errors import Renderer, render_bearer, render_gateway, render_oauth, render_problem
 from authsvc.web.login import login
 from authsvc.web.login_page import log_in, show_login
 from authsvc.web.logout_page import log_out, show_logout
@@ -72,7 +72,7 @@ class Row:
     """A GET that changes nothing, and goes for HEAD too."""
 
 
-JSON, BEARER, PROBLEM, PAGE = render_oauth, render_bearer, render_problem, render_page
+JSON, BEARER, GATEWAY, PROBLEM, PAGE = render_oauth, render_bearer, render_gateway, render_problem, render_page
 CLIENT, USER, PUBLIC = Auth.CLIENT, Auth.USER, Auth.PUBLIC
 HINTED = ("token", "token_type_hint")
 TOKEN_REQUEST = ("grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "scope", "resource")
@@ -87,6 +87,12 @@ OAUTH = (
     Row("POST", "/oauth2/par", push, CLIENT, JSON, PARAMETERS, "RFC 9126 §2.2", 201, cors=True),
     Row("GET", "/oauth2/userinfo", userinfo, USER, BEARER, None, "OpenID Connect Core §5.3.2", cors=True),
     Row("POST", "/oauth2/userinfo", userinfo, USER, BEARER, None, "OpenID Connect Core §5.3.2", cors=True),
+)
+GATEWAYS = (
+    # Proxies ask here, with the method of what they guard if they know no other. No program does, and the API is
+    # described without it.
+    Row(ANY_METHOD, "/oauth2/forward-auth", forward_auth.forward_auth, CLIENT, GATEWAY, status=204,
+        at_once=forward_auth.AtOnce),
 )
 API = (
     Row("POST", "/api/v1/login", login, PUBLIC, PROBLEM, LoginRequest, LoginResponse, cors=True),
@@ -174,7 +180,7 @@ def build_takers(issuer_path: str, flows: Flows, observer: Observer) -> dict[byt
 
 
 def _place(issuer_path: str) -> list[tuple[str, Row]]:
-    placed = [(issuer_path + row.path, row) for row in (*OAUTH, *API, *BROWSER, *STATIC, *DOCUMENTS)]
+    placed = [(issuer_path + row.path, row) for row in (*OAUTH, *GATEWAYS, *API, *BROWSER, *STATIC, *DOCUMENTS)]
     placed += [(path, METADATA) for path in metadata_paths(issuer_path)]
     return placed + [(path, CONFIGURATION) for path in configuration_paths(issuer_path)]
 

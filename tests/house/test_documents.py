@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from authsvc.metrics import ConnectionMetrics, Metrics
 from authsvc.settings import Settings, environment_name
 from authsvc.web.errors import PROBLEM_TYPE, TITLES
-from authsvc.web.routes import BROWSER, ROWS, STATIC
+from authsvc.web.routes import BROWSER, GATEWAYS, ROWS, STATIC
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -34,6 +34,11 @@ def test_no_setting_is_documented_that_does_not_exist() -> None:
 @pytest.mark.parametrize("row", [*ROWS, *BROWSER, *STATIC], ids=lambda row: f"{row.method} {row.path}")
 def test_every_route_is_documented(row: object) -> None:
     assert f"`{row.method} {row.path}`" in (DOCS / "http-api.md").read_text()  # type: ignore[attr-defined]
+
+
+def test_what_has_any_method_is_documented_without_one() -> None:
+    for row in GATEWAYS:
+        assert f"### `{row.path}`" in (DOCS / "http-api.md").read_text()
 
 
 @pytest.mark.parametrize("code", TITLES)

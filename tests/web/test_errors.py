@@ -16,7 +16,15 @@ from authsvc import errors
 from authsvc.errors import AuthsvcError
 from authsvc.logs import request_id
 from authsvc.models import Client
-from authsvc.web.errors import PROBLEM_TYPE, TITLES, render_bearer, render_oauth, render_problem, status_of
+from authsvc.web.errors import (
+    PROBLEM_TYPE,
+    TITLES,
+    render_bearer,
+    render_gateway,
+    render_oauth,
+    render_problem,
+    status_of,
+)
 from authsvc.web.responses import Answer
 from authsvc.web.routes import ROWS, Row
 from tests.house_of import PASSWORD, House, bearer
@@ -54,7 +62,7 @@ def in_a_request() -> Iterator[None]:
 
 
 @EVERY_ERROR
-@pytest.mark.parametrize("render", [render_oauth, render_bearer, render_problem])
+@pytest.mark.parametrize("render", [render_oauth, render_bearer, render_gateway, render_problem])
 @pytest.mark.usefixtures("in_a_request")
 def test_every_error_can_be_told_in_every_family(error: AuthsvcError, render: Callable[[AuthsvcError], Answer]) -> None:
     answer = render(error)
@@ -66,7 +74,7 @@ def test_every_error_can_be_told_in_every_family(error: AuthsvcError, render: Ca
         assert told["title"]
         assert told["type"].startswith(PROBLEM_TYPE)
         assert told["type"].rpartition(":")[2]
-    elif render is render_bearer and isinstance(error, errors.MissingToken):
+    elif render in {render_bearer, render_gateway} and isinstance(error, errors.MissingToken):
         assert told.keys() == {"error_description"}
     else:
         assert told["error"]
@@ -92,6 +100,7 @@ def test_the_statuses_are_those_of_the_rfcs() -> None:  # oauth-core.md section 
         "OAuthError": 400,
         "InvalidRequest": 400,
         "InvalidClient": 401,
+        "UnknownGateway": 400,
         "InvalidGrant": 400,
         "UnauthorizedClient": 400,
         "UnsupportedGrantType": 400,
