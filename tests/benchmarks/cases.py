@@ -93,6 +93,7 @@ CASES = (
     _GARBAGE,
     Case("introspect forged", "forged", goals=(_ASKS_NOTHING,)),
     Case("introspect another's token", "foreign", goals=(_CHEAPER_THAN_ACTIVE,)),
+    Case("forward-auth active", "forward_auth", against=(), goals=(Goal("this / introspect", (HOT,), at_most=1.1),)),
     _TOKEN,
     _REFRESH,
     _REVOKE,

@@ -13,13 +13,14 @@ from authsvc.protocol import access_token
 from authsvc.protocol import keys as key_rules
 from authsvc.protocol.jwt import Signer
 from tests.benchmarks.cast import EMAIL, PASSWORD, RESOURCE, SERVICES, Cast, Credentials
-from tests.benchmarks.traffic import Chains, Connection, Load, Traffic, WrongAnswer, get, post, post_json
+from tests.benchmarks.traffic import Chains, Connection, Load, Traffic, WrongAnswer, basic, get, post, post_json
 
 REVOKED = 100
 """Revoked tokens, at most: each is a commit."""
 FAMILIES = 16
 """Of refresh tokens: each is a login."""
 INTROSPECT, TOKEN, REVOKE = "/oauth2/introspect", "/oauth2/token", "/oauth2/revoke"
+FORWARD_AUTH = "/oauth2/forward-auth"
 JWKS, METADATA = "/.well-known/jwks.json", "/.well-known/oauth-authorization-server"
 LOGIN = post_json("/api/v1/login", {"email": EMAIL, "password": PASSWORD})
 MIXED = 100
@@ -68,6 +69,7 @@ def write_script(cast: Cast, minting: Connection, ports: Collection[int], tokens
         "garbage": Traffic(introspect(garbage, asking), inactive),
         "forged": Traffic(introspect(forged, asking), inactive),
         "foreign": Traffic(introspect(active, cast.stranger), inactive),
+        "forward_auth": Traffic([_forward_auth(token, asking) for token in active], b"", 204),
         "token": Traffic(wanted, b'"access_token":"'),
         "revoke": Traffic(revoke, b""),
         "mixed": Traffic(list(mixed), b""),
@@ -113,6 +115,13 @@ def _document(connection: Connection, name: str, path: str, needle: bytes) -> di
     _, headers, _ = connection.ask_for_all(get(path))
     unchanged = Traffic([get(path, f"If-None-Match: {headers['etag']}")], b"", 304)
     return {name: Traffic([get(path)], needle), f"{name}_304": unchanged}
+
+
+def _forward_auth(token: str, gateway: Credentials) -> bytes:
+    return get(
+        FORWARD_AUTH, f"Authorization: Bearer {token}", f"Gateway-Authorization: {basic(gateway)}",
+        f"Gateway-Audience: {RESOURCE}", "Gateway-Scope: read",
+    )  # fmt: skip
 
 
 def _unknown(many: int, cast: Cast, issuer: str) -> list[str]:

@@ -42,6 +42,7 @@ def test_a_round(tmp_path: Path) -> None:
     wanted = {
         "introspect active, on PostgreSQL, 64 connections",
         "introspect forged",
+        "forward-auth active",
         "refresh, 16 connections",
         "mixed, 90 % introspection",
         "introspect active, 200 a second, beside logins",

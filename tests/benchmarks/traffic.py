@@ -42,12 +42,16 @@ def get(path: str, *headers: str) -> bytes:
     return "\r\n".join([f"GET {path} HTTP/1.1", "Host: 127.0.0.1", *headers, "", ""]).encode("ascii")
 
 
+def basic(client: tuple[str, str]) -> str:
+    return "Basic " + b64encode(":".join(client).encode("ascii")).decode("ascii")
+
+
 def post(path: str, form: Mapping[str, str], client: tuple[str, str] | None) -> bytes:
     """A form, from a client that authenticates by client_secret_basic, or does not."""
     body = urlencode(form)
     proof = ""
     if client is not None:
-        proof = f"Authorization: Basic {b64encode(':'.join(client).encode('ascii')).decode('ascii')}\r\n"
+        proof = f"Authorization: {basic(client)}\r\n"
     return (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{proof}"
         f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n{body}"
