@@ -55,14 +55,15 @@ def create_app(settings: Settings | None = None, outside: Outside = REAL, *, wit
                     "openapi": msgspec.json.encode(build_openapi(settings.issuer)),
                 },
                 "pages": pages,
-                "site": Site(own_site, issuer.path, Cookies(issuer.scheme == "https")),
+                "site": Site(own_site, issuer.path, Cookies(issuer.scheme == "https"), frozenset(settings.app_origins)),
                 "jwks_max_age": settings.jwks_max_age,
                 "trusted_proxies": settings.trusted_proxies,
             }
 
     own_site = f"{issuer.scheme}://{issuer.netloc}".lower()
     sites = Sites(own_site, settings.cors_origins, metrics.foreign_origin_requests.inc)
-    router = build_router(issuer.path, lifespan, sites)
+    apps = Sites(own_site, settings.app_origins, metrics.foreign_origin_requests.inc, with_cookies=True)
+    router = build_router(issuer.path, lifespan, sites, apps)
     return Observed(router, observer)
 
 

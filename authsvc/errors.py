@@ -286,6 +286,15 @@ class InvalidCredentials(AuthsvcError):
         super().__init__("the e-mail address or the password is wrong")
 
 
+class NoSession(AuthsvcError):
+    """The browser has no cookie of a session that lives."""
+
+    code = "no_session"
+
+    def __init__(self) -> None:
+        super().__init__("nobody is logged in with this browser")
+
+
 class EmailTaken(AuthsvcError):
     """Another user has this e-mail address."""
 

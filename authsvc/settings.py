@@ -149,6 +149,11 @@ class Settings:
     cors_origins: tuple[str, ...] = _setting(
         parsers.origins, "Sites whose scripts may use the API from a browser: exact origins, between commas.", ()
     )
+    app_origins: tuple[str, ...] = _setting(
+        parsers.origins,
+        "Neighbours whose pages may use the session's cookie: exact origins of the issuer's site, between commas.",
+        (),
+    )
     require_pushed_authorization_requests: bool = _setting(
         parsers.switch, "`true`: every client has to push its authorization requests (RFC 9126).", False
     )

@@ -17,6 +17,7 @@ from authsvc.errors import Unavailable
 from authsvc.flows import Flows
 from authsvc.flows.access import Access
 from authsvc.flows.account import Account
+from authsvc.flows.app_sessions import AppSessions
 from authsvc.flows.audit import Audit
 from authsvc.flows.audit_trail import AuditTrail
 from authsvc.flows.authorization import AuthorizationRequests
@@ -258,6 +259,9 @@ async def open_flows(
             visits=Visits(waiting),
             forms=OwnForms(waiting, audit, entropy),
             hosted_login=HostedLogin(password_login, browser_sessions),
+            app_sessions=AppSessions(
+                issuance, copies, default_audience=default_audience, api_audience=settings.api_audience
+            ),
             browser_sessions=browser_sessions,
             sessions=OwnSessions(db, revocations, clock),
             connections=Connections(db, copies, revocations, clock),

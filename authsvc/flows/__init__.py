@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from authsvc.flows.access import Access
 from authsvc.flows.account import Account
+from authsvc.flows.app_sessions import AppSessions
 from authsvc.flows.audit_trail import AuditTrail
 from authsvc.flows.authorization import AuthorizationRequests
 from authsvc.flows.browser_sessions import BrowserSessions
@@ -69,6 +70,8 @@ class Flows:
     """Is this a form that this browser was given?"""
     hosted_login: HostedLogin
     """A password, on a page of ours, opens a session."""
+    app_sessions: AppSessions
+    """An access token for the cookie of an app."""
     browser_sessions: BrowserSessions
     """Whose cookie is this? A new password, logging out."""
     sessions: OwnSessions

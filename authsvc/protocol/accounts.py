@@ -37,6 +37,25 @@ class Profile(Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+class CookieLoginRequest(Body, frozen=True):
+    email: str
+    password: str
+
+
+class AppTokenRequest(Body, frozen=True):
+    scope: str | UnsetType = UNSET
+    resource: str | UnsetType = UNSET
+
+
+class AppSession(Struct, frozen=True, kw_only=True):
+    """What an app is told of the session whose cookie its browser has."""
+
+    user: Profile
+    expires_at: datetime
+    csrf_token: str
+    """To be sent with whatever changes something, in the header `X-CSRF-Token`."""
+
+
 class LoginResponse(Struct, frozen=True, kw_only=True):
     access_token: str
     token_type: str

@@ -55,3 +55,5 @@ class Site:
     origin: str
     base_path: str
     cookies: Cookies
+    apps: frozenset[str] = frozenset()
+    """The neighbours whose pages may ask with the cookie of a session: exact origins."""

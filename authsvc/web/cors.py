@@ -1,4 +1,4 @@
-"""Which sites' scripts may use this service from a browser (Fetch §3.2): those of a list, and never with cookies.
+"""Which sites' scripts may use this service from a browser (Fetch §3.2): those of a list, or of another with cookies.
 
 An origin is compared as a whole, byte for byte, with what the operator wrote; none is ever sent back because it came
 (ATK-64). It stands around the resources that are shared so, and the others pay nothing for it.
@@ -19,6 +19,8 @@ VARY_LINE = render([_VARY])
 """What an answer of such a resource says to those who are no script of another site, as it is written."""
 _EXPOSED = (b"access-control-expose-headers", b"retry-after, www-authenticate, x-request-id")
 _ACCEPTED = (b"access-control-allow-headers", b"authorization, content-type")
+_ACCEPTED_WITH_COOKIES = (b"access-control-allow-headers", b"content-type, x-csrf-token")
+_WITH_COOKIES = (b"access-control-allow-credentials", b"true")
 _MAX_AGE = (b"access-control-max-age", b"%d" % PREFLIGHT_SECONDS)
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -26,10 +28,14 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 class Sites:
     """This service's own and those that are listed. `on_foreign` is called when any other one asks for a change."""
 
-    def __init__(self, own: str, listed: Iterable[str], on_foreign: Callable[[], None]) -> None:
+    def __init__(
+        self, own: str, listed: Iterable[str], on_foreign: Callable[[], None], *, with_cookies: bool = False
+    ) -> None:
         self._own = own.encode("ascii")
+        self.accepted = _ACCEPTED_WITH_COOKIES if with_cookies else _ACCEPTED
+        more = [_WITH_COOKIES] if with_cookies else []
         self._listed: dict[bytes, Headers] = {
-            site: [_VARY, (b"access-control-allow-origin", site), _EXPOSED]
+            site: [_VARY, (b"access-control-allow-origin", site), _EXPOSED, *more]
             for site in (each.encode("ascii") for each in listed)
         }
         self._on_foreign = on_foreign
@@ -51,7 +57,7 @@ class Shared:
         self._resource = resource
         self._sites = sites
         methods = (b"access-control-allow-methods", ", ".join(resource.methods).encode("ascii"))
-        self._preflight = [methods, _ACCEPTED, _MAX_AGE]
+        self._preflight = [methods, sites.accepted, _MAX_AGE]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = self._sites.find_headers(scope)

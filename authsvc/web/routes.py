@@ -12,10 +12,19 @@ from starlette.types import Receive, Scope, Send
 
 from authsvc.errors import NotFound
 from authsvc.flows import Flows
-from authsvc.protocol.accounts import LoginRequest, LoginResponse, PasswordChangeRequest, Profile, RegistrationRequest
+from authsvc.protocol.accounts import (
+    AppSession,
+    AppTokenRequest,
+    CookieLoginRequest,
+    LoginRequest,
+    LoginResponse,
+    PasswordChangeRequest,
+    Profile,
+    RegistrationRequest,
+)
 from authsvc.protocol.discovery import configuration_paths, metadata_paths
 from authsvc.protocol.sealed_request import PARAMETERS
-from authsvc.web import assets, forward_auth, introspect, me, token, wellknown
+from authsvc.web import app_session, assets, forward_auth, introspect, me, token, wellknown
 from authsvc.web.account import LOGOUT, show_overview
 from authsvc.web.account_connections import end_connection, show_connections
 from authsvc.web.account_password import change_password, show_password
@@ -109,6 +118,13 @@ DOCUMENTS = (
         at_once=wellknown.jwks_at_once),
     Row("GET", "/openapi.json", wellknown.openapi, PUBLIC, PROBLEM, None, "OpenAPI 3.1"),
 )
+APPS = (
+    # Pages of our own origin and of listed neighbours ask here with the cookie of a session.
+    Row("POST", app_session.PATH, app_session.log_in, PUBLIC, PROBLEM, CookieLoginRequest, AppSession),
+    Row("GET", app_session.PATH, app_session.show, PUBLIC, PROBLEM, None, AppSession),
+    Row("DELETE", app_session.PATH, app_session.log_out, PUBLIC, PROBLEM, status=204),
+    Row("POST", app_session.PATH + "/token", app_session.issue, PUBLIC, PROBLEM, AppTokenRequest, "RFC 6749 §5.1"),
+)
 BROWSER = (
     # Where people come with a browser. No program asks here, and the API is described without it. For whoever is logged
     # in and has consented, each may answer with a code.
@@ -163,9 +179,11 @@ async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
     await render(NotFound("there is nothing here"))(scope, receive, send)
 
 
-def build_router(issuer_path: str, lifespan: Callable[[Any], Any], sites: Sites) -> Router:
-    """The routes, below the path of the issuer if it has one; the metadata where OAuth and OpenID Connect look."""
-    routes = [_Exact(path, _resource([row for _, row in rows], sites)) for path, rows in _by_path(_place(issuer_path))]
+def build_router(issuer_path: str, lifespan: Callable[[Any], Any], sites: Sites, apps: Sites) -> Router:
+    """The routes, below the path of the issuer if it has one; the metadata where OAuth and OpenID Connect look. `apps`
+    are the sites whose pages may ask with a cookie."""
+    placed = _by_path(_place(issuer_path))
+    routes = [_Exact(path, _resource([row for _, row in rows], sites, apps)) for path, rows in placed]
     # No redirects for a slash too many: a 307 would send credentials on (GEN-12).
     return Router(routes, redirect_slashes=False, default=_not_found, lifespan=lifespan)
 
@@ -180,7 +198,7 @@ def build_takers(issuer_path: str, flows: Flows, observer: Observer) -> dict[byt
 
 
 def _place(issuer_path: str) -> list[tuple[str, Row]]:
-    placed = [(issuer_path + row.path, row) for row in (*OAUTH, *GATEWAYS, *API, *BROWSER, *STATIC, *DOCUMENTS)]
+    placed = [(issuer_path + row.path, row) for row in (*OAUTH, *GATEWAYS, *API, *APPS, *BROWSER, *STATIC, *DOCUMENTS)]
     placed += [(path, METADATA) for path in metadata_paths(issuer_path)]
     return placed + [(path, CONFIGURATION) for path in configuration_paths(issuer_path)]
 
@@ -189,6 +207,8 @@ def _by_path(placed: Sequence[tuple[str, Row]]) -> list[tuple[str, list[tuple[st
     return [(path, list(rows)) for path, rows in groupby(placed, key=lambda pair: pair[0])]
 
 
-def _resource(rows: Sequence[Row], sites: Sites) -> Resource | Shared:
+def _resource(rows: Sequence[Row], sites: Sites, apps: Sites) -> Resource | Shared:
     resource = Resource({row.method: Endpoint(row.handle, row.errors, row.is_safe) for row in rows})
+    if any(row in APPS for row in rows):
+        return Shared(resource, apps)
     return Shared(resource, sites) if any(row.cors for row in rows) else resource

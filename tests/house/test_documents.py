@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from authsvc.metrics import ConnectionMetrics, Metrics
 from authsvc.settings import Settings, environment_name
 from authsvc.web.errors import PROBLEM_TYPE, TITLES
-from authsvc.web.routes import BROWSER, GATEWAYS, ROWS, STATIC
+from authsvc.web.routes import APPS, BROWSER, GATEWAYS, ROWS, STATIC
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -31,7 +31,7 @@ def test_no_setting_is_documented_that_does_not_exist() -> None:
         assert not {name for name in unknown if not name.startswith("AUTHSVC_TEST_")}, page
 
 
-@pytest.mark.parametrize("row", [*ROWS, *BROWSER, *STATIC], ids=lambda row: f"{row.method} {row.path}")
+@pytest.mark.parametrize("row", [*ROWS, *APPS, *BROWSER, *STATIC], ids=lambda row: f"{row.method} {row.path}")
 def test_every_route_is_documented(row: object) -> None:
     assert f"`{row.method} {row.path}`" in (DOCS / "http-api.md").read_text()  # type: ignore[attr-defined]
 

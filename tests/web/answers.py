@@ -8,8 +8,9 @@ import httpx2
 PROBLEM = "urn:authsvc:problem:"
 
 
-def check_problem(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:
-    """The problem (RFC 9457) with this status and of this type. PRB-01, PRB-04, PRB-07."""
+def check_problem(answer: httpx2.Response, status: int, code: str, readable_by: str | None = None) -> dict[str, Any]:
+    """The problem (RFC 9457) with this status and of this type. PRB-01, PRB-04, PRB-07. Scripts of that one site may
+    read it."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     problem: dict[str, Any] = answer.json()
@@ -18,7 +19,7 @@ def check_problem(answer: httpx2.Response, status: int, code: str) -> dict[str, 
     assert problem["title"]
     assert problem.keys() <= {"type", "title", "status", "detail", "instance", "errors"}
     assert UUID(problem["instance"]) == UUID(answer.headers["x-request-id"])
-    _check_headers(answer, "Bearer")
+    _check_headers(answer, "Bearer", readable_by)
     return problem
 
 
@@ -41,9 +42,9 @@ def check_not_stored(answer: httpx2.Response) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def _check_headers(answer: httpx2.Response, scheme: str) -> None:
+def _check_headers(answer: httpx2.Response, scheme: str, readable_by: str | None = None) -> None:
     check_not_stored(answer)
-    assert "access-control-allow-origin" not in answer.headers
+    assert answer.headers.get("access-control-allow-origin") == readable_by
     assert ("www-authenticate" in answer.headers) == (answer.status_code == 401)
     if answer.status_code == 401:
         assert answer.headers["www-authenticate"].startswith(f'{scheme} realm="authsvc"')

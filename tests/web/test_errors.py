@@ -127,6 +127,7 @@ def test_the_statuses_are_those_of_the_rfcs() -> None:  # oauth-core.md section 
         "InvalidValue": 422,
         "InvalidPassword": 422,
         "InvalidCredentials": 401,
+        "NoSession": 401,
         "EmailTaken": 409,
         "Forbidden": 403,
         "ForeignForm": 403,
