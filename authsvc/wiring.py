@@ -237,7 +237,9 @@ async def open_flows(
             exchange=Exchange(client_auth, limits, grants, issuance, metrics),
             service_tokens=ServiceTokens(client_auth, limits, client_credentials, issuance, revocations, metrics),
             introspection=introspection,
-            forward_auth=ForwardAuth(introspection),
+            forward_auth=ForwardAuth(
+                introspection, AppSessions(copies, clock, default_audience=default_audience)
+            ),
             revocation=Revocation(client_auth, limits, recognition, families, revocations),
             keys=keys,
             registration=Registration(
@@ -259,9 +261,6 @@ async def open_flows(
             visits=Visits(waiting),
             forms=OwnForms(waiting, audit, entropy),
             hosted_login=HostedLogin(password_login, browser_sessions),
-            app_sessions=AppSessions(
-                issuance, copies, default_audience=default_audience, api_audience=settings.api_audience
-            ),
             browser_sessions=browser_sessions,
             sessions=OwnSessions(db, revocations, clock),
             connections=Connections(db, copies, revocations, clock),

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from authsvc.flows.access import Access
 from authsvc.flows.account import Account
-from authsvc.flows.app_sessions import AppSessions
 from authsvc.flows.audit_trail import AuditTrail
 from authsvc.flows.authorization import AuthorizationRequests
 from authsvc.flows.browser_sessions import BrowserSessions
@@ -42,7 +41,7 @@ class Flows:
     introspection: Introspection
     """Is this token live?"""
     forward_auth: ForwardAuth
-    """The same for a gateway: may this request pass?"""
+    """The same for a gateway, of a token or a cookie: may this request pass?"""
     revocation: Revocation
     """Kill a token, or all of them."""
     keys: SigningKeys
@@ -70,8 +69,6 @@ class Flows:
     """Is this a form that this browser was given?"""
     hosted_login: HostedLogin
     """A password, on a page of ours, opens a session."""
-    app_sessions: AppSessions
-    """An access token for the cookie of an app."""
     browser_sessions: BrowserSessions
     """Whose cookie is this? A new password, logging out."""
     sessions: OwnSessions

@@ -1,46 +1,37 @@
-"""What an app in a browser gets by the cookie of its session: access tokens of minutes, and nothing to keep."""
+"""What the cookie of a session is worth to those behind a gateway: as much as an access token that a login gives."""
 
-from authsvc.errors import NoSession
+from authsvc.clock import Clock
 from authsvc.flows.client_copies import ClientCopies
-from authsvc.flows.issuance import Authorization, Issuance
-from authsvc.models import Session
-from authsvc.protocol.resources import granted_resources
-from authsvc.protocol.scopes import granted_scope
-from authsvc.protocol.token_request import TokenResponse
+from authsvc.models import AccessToken, Session
 
 
 class AppSessions:
-    def __init__(self, issuance: Issuance, copies: ClientCopies, *, default_audience: str, api_audience: str) -> None:
-        self._issuance = issuance
+    def __init__(self, copies: ClientCopies, clock: Clock, *, default_audience: str) -> None:
         self._copies = copies
+        self._clock = clock
         self._default_audience = default_audience
-        self._api_audience = api_audience
 
-    async def issue(self, session: Session, scope: tuple[str, ...] | None, resource: str | None) -> TokenResponse:
-        """An access token of this live session's, as a login gives: it dies with the session, on every node at once.
-        There is no refresh token; the cookie is what is kept.
+    async def build_token(self, session: Session) -> AccessToken | None:
+        """What stands in for an access token of this live session's. It is judged as one, never signed, and given to
+        nobody. None: the session's client is gone since it was found.
 
         Raises:
-            NoSession: its client is gone since it was found.
-            InvalidScope: more than the client has.
-            InvalidTarget: not a resource of the client's.
-            Unavailable: the keys or the store cannot be asked.
+            Unavailable: the store cannot be asked.
         """
         copy = await self._copies.find(session.client_id)
         if copy is None or copy.client.disabled_at is not None:
-            raise NoSession
-        client = copy.client
-        named = () if resource is None else (resource,)
-        audience = granted_resources(named, client.audiences, self._default_audience)
-        authorization = Authorization(
+            return None
+        return AccessToken(
+            jti="",
             sub=session.sub,
             client_id=session.client_id,
-            scope=granted_scope(scope, client.scope),
-            audience=audience or (self._default_audience, self._api_audience),
+            kid="",
+            audience=copy.client.audiences or (self._default_audience,),
+            scope=copy.client.scope,
+            issued_at=int(self._clock.unix()),
+            expires_at=int(session.expires_at.timestamp()),
             generations=session.generations,
             sid=session.sid,
-            authenticated_at=session.authenticated_at,
+            authenticated_at=int(session.authenticated_at.timestamp()),
             methods=session.methods,
-            ends_at=session.expires_at,
         )
-        return await self._issuance.issue(authorization)

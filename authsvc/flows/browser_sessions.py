@@ -1,7 +1,7 @@
 """Sessions that a browser holds by a cookie: opened at a login, each time with a new cookie (SES-01), found while all
 that bears them lives, ended."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from hashlib import sha256
 
@@ -63,13 +63,22 @@ class BrowserSessions:
         Raises:
             Unavailable: the store cannot be asked.
         """
+        session = await self.look(cookie)
+        return None if session is None else await self.use(session)
+
+    async def look(self, cookie: str | None) -> Session | None:
+        """As `find`, and it is not used by that: whoever only looks keeps nobody logged in. Raises Unavailable."""
         if cookie is None or len(cookie) > MAX_COOKIE_LENGTH:
             return None
+        return await sessions.find_live_session(self._db, _digest(cookie), self._clock.now())
+
+    async def use(self, session: Session) -> Session:
+        """A live session goes on from now for as long as it may be idle. Raises Unavailable."""
         now = self._clock.now()
-        session = await sessions.find_live_session(self._db, _digest(cookie), now)
-        if session is not None and session.idle_until is not None and session.idle_until < now + self._idle - STEP:
-            await sessions.update_idle(self._db, session.sid, now + self._idle, now)
-        return session
+        if session.idle_until is None or session.idle_until >= now + self._idle - STEP:
+            return session
+        await sessions.update_idle(self._db, session.sid, now + self._idle, now)
+        return replace(session, idle_until=min(now + self._idle, session.expires_at))
 
     async def find_any(self, cookie: str | None) -> Session | None:
         """The session that this cookie opens, or has opened. Raises Unavailable."""

@@ -1,21 +1,27 @@
-"""May this request pass? A gateway asks, about the access token that came with it. It is told what introspection would
-tell it, by the same rules, in the words of RFC 6750."""
+"""May this request pass? A gateway asks, about the access token that came with it, or the cookie of a session. It is
+told what introspection would tell it, by the same rules, in the words of RFC 6750."""
+
+from collections.abc import Awaitable, Callable
 
 from authsvc.errors import InvalidClient, InvalidToken, MissingToken, UnknownGateway
+from authsvc.flows.app_sessions import AppSessions
 from authsvc.flows.client_auth import FindAddress
 from authsvc.flows.coalescer import Answerable, Found
 from authsvc.flows.introspection import Introspection
 from authsvc.flows.recognition import Recognised
-from authsvc.models import AccessToken
+from authsvc.models import AccessToken, Session
 from authsvc.protocol import forward_auth as rules
 from authsvc.protocol import introspection
 from authsvc.protocol.client_auth import PresentedCredentials
 from authsvc.protocol.forward_auth import Requirement
 
+FindSession = Callable[[], Awaitable[Session | None]]
+
 
 class ForwardAuth:
-    def __init__(self, introspection: Introspection) -> None:
+    def __init__(self, introspection: Introspection, app_sessions: AppSessions) -> None:
         self._introspection = introspection
+        self._app_sessions = app_sessions
 
     async def authorize(
         self, gateway: PresentedCredentials, text: str | None, requirement: Requirement, find_address: FindAddress
@@ -37,6 +43,33 @@ class ForwardAuth:
         if text is None:
             raise MissingToken("this needs an access token")
         if token is None:
+            raise _not_valid()
+        rules.check_scope(token, requirement)
+        return token
+
+    async def authorize_session(
+        self,
+        gateway: PresentedCredentials,
+        find_session: FindSession,
+        requirement: Requirement,
+        find_address: FindAddress,
+    ) -> AccessToken:
+        """As `authorize`, by the session whose cookie came. It is looked for once the gateway is known.
+
+        Raises:
+            UnknownGateway, InsufficientScope, TooManyAttempts, Unavailable: as `authorize`.
+            MissingToken: there is no such session.
+            InvalidToken: it is worth nothing to this gateway, or for this audience.
+        """
+        try:
+            caller = await self._introspection.admit(gateway, find_address)
+        except InvalidClient as error:
+            raise UnknownGateway from error
+        session = await find_session()
+        if session is None:
+            raise MissingToken("this needs somebody who is logged in")
+        token = await self._app_sessions.build_token(session)
+        if token is None or not introspection.is_for(caller, token, requirement.audience):
             raise _not_valid()
         rules.check_scope(token, requirement)
         return token

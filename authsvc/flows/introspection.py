@@ -88,6 +88,15 @@ class Introspection:
             count(rules.INACTIVE if known is None else known.answer)
             return None if known is None else known.token
 
+    async def admit(self, presented: PresentedCredentials, find_address: FindAddress) -> Client:
+        """Who asks for what is no token, and may ask.
+
+        Raises:
+            InvalidRequest, InvalidClient, TooManyAttempts, Unavailable: as `introspect`.
+        """
+        with self._counted():
+            return await self._admit(presented, find_address)
+
     def begin(self, authorization: bytes, token: bytes, audience: str | None = None) -> bytes | Recognised | None:
         """As `introspect` does, or `find_live`, for a caller who is known already, and without a wait: so a question
         costs no task. The answer, or a token of which is still to be asked whether it is revoked: see `ask`. None: this
@@ -100,7 +109,7 @@ class Introspection:
         if not self._recognition.is_up_to_date or not self._limits.admits_introspection(caller):
             return None
         known = self._recognition.find(token)
-        if known is None or not _is_for(caller, known.token, audience):
+        if known is None or not rules.is_for(caller, known.token, audience):
             self._count["inactive"](1)
             return rules.INACTIVE
         return known
@@ -147,7 +156,7 @@ class Introspection:
     async def _find(self, caller: Client, text: str, audience: str | None = None) -> Recognised | None:
         known = await self._recognition.recognise(text)
         # Decided before the store is asked: what the caller may not see costs it what an unknown token does (ATK-24).
-        if known is None or not _is_for(caller, known.token, audience):
+        if known is None or not rules.is_for(caller, known.token, audience):
             return None
         return known if await self._recognition.is_live(known) else None
 
@@ -158,8 +167,3 @@ class Introspection:
             return rules.INACTIVE
         grant = await self._families.find_live(found[0])
         return rules.INACTIVE if grant is None else rules.build_refresh_answer(grant, self._issuer)
-
-
-def _is_for(caller: Client, token: AccessToken, audience: str | None) -> bool:
-    """Whether the caller may see the token, and wants one of this audience, if it wants a certain one."""
-    return rules.may_see(caller, token) and (audience is None or audience in token.audience)

@@ -1,4 +1,4 @@
-"""Somebody wants to see a page of ours, and has to log in first."""
+"""Somebody wants to see a page of ours, or has been sent by an app of ours, and has to log in first."""
 
 from authsvc.flows.sealed_secrets import SealedSecret
 from authsvc.protocol import sealed_visit

@@ -42,16 +42,13 @@ class CookieLoginRequest(Body, frozen=True):
     password: str
 
 
-class AppTokenRequest(Body, frozen=True):
-    scope: str | UnsetType = UNSET
-    resource: str | UnsetType = UNSET
-
-
 class AppSession(Struct, frozen=True, kw_only=True):
     """What an app is told of the session whose cookie its browser has."""
 
     user: Profile
     expires_at: datetime
+    idle_until: datetime
+    """It ends by then if nobody uses it."""
     csrf_token: str
     """To be sent with whatever changes something, in the header `X-CSRF-Token`."""
 

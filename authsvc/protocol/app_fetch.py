@@ -13,21 +13,22 @@ class Fetch:
     origins: tuple[str, ...]
     """Every `Origin`."""
 
+    @property
+    def is_of_page(self) -> bool:
+        """Whether a page asked. Who says nothing of it is most likely no browser."""
+        return bool(self.origins) or self.site in {"same-origin", "same-site", "cross-site"}
+
 
 def is_from_app(fetch: Fetch, own: str, listed: Collection[str]) -> bool:
     """Whether the page that asks is of our own origin, or of one that is listed, letter by letter (ATK-61, ATK-64).
 
-    A listed one is a neighbour: `same-site`. From elsewhere a browser sends no `SameSite` cookie; who says otherwise
-    is no browser. What no page asked for (`none`: an address that was typed, or a bookmark) is no app either.
+    Which of the two is `same-origin` depends on who was asked: this service, or a gateway on another port. From
+    elsewhere a browser sends no `SameSite` cookie; who says otherwise is no browser. What no page asked for (`none`: an
+    address that was typed, or a bookmark) is no app either.
     """
     if len(fetch.origins) > 1:
         return False
     origin = next(iter(fetch.origins), None)
-    match fetch.site:
-        case "same-origin":
-            return origin in {None, own}  # with GET a browser leaves it out
-        case "same-site":
-            return origin in listed
-        case None:
-            return origin == own or origin in listed
-    return False
+    if origin is None:
+        return fetch.site == "same-origin"  # with GET a browser leaves it out
+    return fetch.site in {"same-origin", "same-site", None} and (origin == own or origin in listed)

@@ -48,6 +48,11 @@ def may_see(caller: Client, token: AccessToken) -> bool:
     return caller.introspection is IntrospectionRight.AUDIENCE and not caller.serves.isdisjoint(token.audience)
 
 
+def is_for(caller: Client, token: AccessToken, audience: str | None) -> bool:
+    """Whether the caller may see the token, and wants one of this audience, if it wants a certain one."""
+    return may_see(caller, token) and (audience is None or audience in token.audience)
+
+
 def build_answer(token: AccessToken, issuer: str) -> bytes:
     """The answer for a live token (§2.2). Which numbers and grant it was minted under stays inside."""
     answer: JsonObject = {

@@ -17,6 +17,8 @@ class Visit:
     """Below the issuer's."""
     was_interrupted: bool = False
     """They were there, and had just sent something when their session was over."""
+    app: str | None = None
+    """The origin of the app that has sent them, and to which they go in place of the path."""
 
 
 def seal(key: bytes, visit: Visit) -> str:

@@ -1,19 +1,14 @@
-"""/api/v1/session: for apps in browsers, whose pages hold no token and are known by the cookie of a session (SES-02).
+"""/api/v1/session: for apps in browsers. Their pages hold no token, and are known by the cookie of a session (SES-02).
 
 A cookie comes along whoever asks, and so it counts only where the browser says that a page of ours asks, or one of a
 listed neighbour, and what changes something brings the token that only such a page could read (CSR-01).
 """
 
-from msgspec import UNSET
-
-from authsvc.errors import Forbidden, InvalidRequest, InvalidScope, InvalidTarget, InvalidValue, NoSession
+from authsvc.errors import Forbidden, InvalidRequest, NoSession
 from authsvc.models import Session
-from authsvc.protocol.accounts import AppSession, AppTokenRequest, CookieLoginRequest, build_profile
+from authsvc.protocol.accounts import AppSession, CookieLoginRequest, build_profile
 from authsvc.protocol.app_fetch import Fetch, is_from_app
 from authsvc.protocol.own_forms import Purpose
-from authsvc.protocol.resources import parse_resource
-from authsvc.protocol.scopes import parse_scope
-from authsvc.protocol.token_request import build_response
 from authsvc.web.cookies import Cookie
 from authsvc.web.request import (
     Call,
@@ -21,7 +16,6 @@ from authsvc.web.request import (
     device_of,
     find_authorization,
     find_header,
-    find_session,
     flows_of,
     read_json,
     site_of,
@@ -29,6 +23,7 @@ from authsvc.web.request import (
 from authsvc.web.responses import Answer, Headers, empty, json_answer
 
 PATH = "/api/v1/session"
+REFRESH = f"{PATH}/refresh"
 CSRF_HEADER = b"x-csrf-token"
 
 
@@ -48,31 +43,22 @@ async def log_in(request: Call) -> Answer:
 
 
 async def show(request: Call) -> Answer:
-    """Who is logged in with this browser?"""
+    """Who is logged in with this browser? A page may ask that by itself, and so it keeps nobody logged in."""
     _check_asker(request)
-    session = await find_session(request)
+    session = await look(request)
     if session is None:
         raise NoSession
     return await _tell(request, session)
 
 
-async def issue(request: Call) -> Answer:
-    """An access token of this session's, for the page to use and not to keep."""
+async def refresh(request: Call) -> Answer:
+    """Somebody is still there: their session goes on, with the cookie that it has."""
     _check_asker(request)
-    session = await find_session(request)
-    await _check_token(request, session)
-    body = await read_json(request, AppTokenRequest)
+    session = await look(request)
     if session is None:
         raise NoSession
-    try:
-        scope = None if body.scope is UNSET else parse_scope(body.scope)
-        resource = None if body.resource is UNSET else parse_resource(body.resource)
-        response = await flows_of(request).app_sessions.issue(session, scope, resource)
-    except InvalidScope as error:
-        raise InvalidValue(error.description, pointer="/scope") from None
-    except InvalidTarget as error:
-        raise InvalidValue(error.description, pointer="/resource") from None
-    return json_answer(build_response(response))
+    await check_token(request, session)
+    return await _tell(request, await flows_of(request).browser_sessions.use(session))
 
 
 async def log_out(request: Call) -> Answer:
@@ -80,33 +66,45 @@ async def log_out(request: Call) -> Answer:
     _check_asker(request)
     site = site_of(request)
     session = await flows_of(request).browser_sessions.find_any(site.cookies.find(request.scope, Cookie.SESSION))
-    await _check_token(request, session)
-    if session is not None:
-        await flows_of(request).browser_sessions.end(session)
+    if session is None:
+        raise NoSession
+    await check_token(request, session)
+    await flows_of(request).browser_sessions.end(session)
     return empty(204, [site.cookies.take(Cookie.SESSION)])
 
 
 def _check_asker(request: Call) -> None:
     """Raises:
     InvalidRequest: an access token came as well. Whose request it is would be anybody's guess (ATK-67).
-    Forbidden: another page asks, or the browser does not say which.
+    Forbidden: as `check_page`.
     """
     if find_authorization(request.scope) is not None:
         raise InvalidRequest("this is asked with the cookie of a session, and not with an access token")
+    check_page(request)
+
+
+def check_page(request: Call) -> None:
+    """Raises Forbidden: another page asks than one of an app, or the browser does not say which."""
     site, flows = site_of(request), flows_of(request)
     origins = tuple(str(value, "latin-1") for name, value in request.scope["headers"] if name == b"origin")
-    if not is_from_app(Fetch(find_header(request.scope, b"sec-fetch-site"), origins), site.origin, site.apps):
-        flows.forms.note_foreign()
+    fetch = Fetch(find_header(request.scope, b"sec-fetch-site"), origins)
+    if not is_from_app(fetch, site.origin, site.apps):
+        if fetch.is_of_page:
+            flows.forms.note_foreign()
         raise Forbidden("this page may not ask with the cookie of a session")
 
 
-async def _check_token(request: Call, session: Session | None) -> None:
-    """Raises NoSession, Forbidden: without the token of this session nothing is changed. Unavailable."""
-    if session is None:
-        raise NoSession
+async def check_token(request: Call, session: Session) -> None:
+    """Raises Forbidden: without the token of this session nothing is changed. Unavailable."""
     token = find_header(request.scope, CSRF_HEADER)
     if token is None or not await flows_of(request).forms.is_token(token, _purpose(session), ""):
         raise Forbidden("the header X-CSRF-Token is missing, or is that of another session")
+
+
+async def look(request: Call) -> Session | None:
+    """The live session of the cookie; it is not used by that. Raises Unavailable."""
+    cookie = site_of(request).cookies.find(request.scope, Cookie.SESSION)
+    return await flows_of(request).browser_sessions.look(cookie)
 
 
 async def _tell(request: Call, session: Session, headers: Headers | None = None) -> Answer:
@@ -117,6 +115,7 @@ async def _tell(request: Call, session: Session, headers: Headers | None = None)
     told = AppSession(
         user=build_profile(user),
         expires_at=session.expires_at.replace(microsecond=0),
+        idle_until=(session.idle_until or session.expires_at).replace(microsecond=0),
         csrf_token=await flows.forms.build_token(_purpose(session), ""),
     )
     return json_answer(told, headers=headers)

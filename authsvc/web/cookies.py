@@ -57,3 +57,7 @@ class Site:
     cookies: Cookies
     apps: frozenset[str] = frozenset()
     """The neighbours whose pages may ask with the cookie of a session: exact origins."""
+
+    def has_app(self, origin: str) -> bool:
+        """Whether this is, letter by letter, where a page of an app may be."""
+        return origin == self.origin or origin in self.apps

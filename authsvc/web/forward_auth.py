@@ -1,10 +1,10 @@
 """/oauth2/forward-auth: a gateway asks whether a request may pass (nginx `auth_request`, Traefik, Envoy, Caddy).
 
-The Authorization header is the user's. What the gateway says of itself comes in headers of its own, which it has to
-*set*, so that nobody else can; each may come once.
+The Authorization header is the user's, and so is the cookie. What the gateway says of itself comes in headers of its
+own, which it has to *set*, so that nobody else can; each may come once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from authsvc.errors import AuthsvcError, InvalidRequest, InvalidToken
@@ -12,34 +12,55 @@ from authsvc.flows import Flows
 from authsvc.flows.coalescer import Found
 from authsvc.flows.forward_auth import ForwardAuth
 from authsvc.flows.recognition import Recognised
-from authsvc.models import AccessToken
+from authsvc.models import AccessToken, Session
 from authsvc.protocol.client_auth import PresentedCredentials
 from authsvc.protocol.forms import Form
 from authsvc.protocol.forward_auth import Requirement, build_headers, find_bearer, parse_requirement
+from authsvc.web.app_session import check_page, check_token, look
 from authsvc.web.at_once import Unstarted
+from authsvc.web.cookies import Cookie
 from authsvc.web.errors import render_gateway
 from authsvc.web.middleware import Observer
-from authsvc.web.request import Call, address_of, flows_of
+from authsvc.web.request import Call, address_of, find_header, flows_of, site_of
 from authsvc.web.responses import Answer, Headers, empty
 from authsvc.web.taken import Taken
 
-_GATEWAY, _AUDIENCE, _SCOPE, _SUCCESS = (
+_GATEWAY, _AUDIENCE, _SCOPE, _SUCCESS, _SESSION = (
     b"gateway-authorization",
     b"gateway-audience",
     b"gateway-scope",
     b"gateway-success",
+    b"gateway-session",
 )
-_OWN = frozenset({_GATEWAY, _AUDIENCE, _SCOPE, _SUCCESS})
+_OWN = frozenset({_GATEWAY, _AUDIENCE, _SCOPE, _SUCCESS, _SESSION})
 
 
 async def forward_auth(request: Call) -> Answer:
     """May this request pass?"""
     question = _read(request.scope["headers"])
     presented = PresentedCredentials(question.gateway, Form({}))
-    token = await flows_of(request).forward_auth.authorize(
-        presented, question.token, question.requirement, partial(address_of, request)
-    )
-    return _let_through(token, question.requirement)
+    flow, requirement, find_address = flows_of(request).forward_auth, question.requirement, partial(address_of, request)
+    if question.takes_session and site_of(request).cookies.find(request.scope, Cookie.SESSION) is not None:
+        if find_header(request.scope, b"authorization") is None:
+            find = partial(_find_app_session, request)
+            return _let_through(await flow.authorize_session(presented, find, requirement, find_address), requirement)
+        question = replace(question, token="")  # with both, whose request it is would be anybody's guess (ATK-67)
+    return _let_through(await flow.authorize(presented, question.token, requirement, find_address), requirement)
+
+
+async def _find_app_session(request: Call) -> Session | None:
+    """The session of the cookie, of which a page of an app says that it asks by it. It brings its token with whatever
+    it asks: here nobody knows what a request may change (CSR-01).
+
+    Raises:
+        Forbidden, Unavailable.
+    """
+    check_page(request)
+    session = await look(request)
+    if session is None:
+        return None
+    await check_token(request, session)
+    return await flows_of(request).browser_sessions.use(session)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +70,27 @@ class _Question:
     token: str | None
     """As `find_bearer` says."""
     requirement: Requirement
+    takes_session: bool
+    """A cookie came, and the gateway lets through by it."""
 
 
 def _read(headers: Headers) -> _Question:
     """Raises InvalidRequest: the gateway says something twice, or not what it has to."""
     said: dict[bytes, str] = {}
-    authorization = []
+    authorization, has_cookie = [], False
     for name, value in headers:
         if name == b"authorization":
             authorization.append(str(value, "latin-1"))
+        elif name == b"cookie":
+            has_cookie = True
         elif name in _OWN:
             if name in said:
                 raise InvalidRequest(f"there is more than one header {str(name, 'ascii')}")
             said[name] = str(value, "latin-1")
     requirement = parse_requirement(said.get(_AUDIENCE), said.get(_SCOPE), said.get(_SUCCESS))
-    return _Question(said.get(_GATEWAY), find_bearer(authorization), requirement)
+    if said.get(_SESSION, "allow") != "allow":
+        raise InvalidRequest("a gateway says of sessions that it lets through by them (allow), or nothing")
+    return _Question(said.get(_GATEWAY), find_bearer(authorization), requirement, has_cookie and _SESSION in said)
 
 
 def _let_through(token: AccessToken, requirement: Requirement) -> Answer:
@@ -85,7 +112,7 @@ class AtOnce:
             question = _read(request.scope["headers"])
         except InvalidRequest:  # told on the long way
             return False
-        if question.gateway is None or not question.token or not question.token.isascii():
+        if question.gateway is None or question.takes_session or not question.token or not question.token.isascii():
             return False
         gateway, text = question.gateway.encode("latin-1"), question.token.encode("ascii")
         try:

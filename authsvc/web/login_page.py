@@ -1,10 +1,11 @@
-"""GET and POST /login: the page where users say who they are, on the way to a client or to a page of ours."""
+"""GET and POST /login: the page where users say who they are, on the way to a client, an app or a page of ours."""
 
 from dataclasses import replace
 
-from authsvc.errors import AuthsvcError, InvalidCredentials, TooManyAttempts, Unavailable
+from authsvc.errors import AuthsvcError, InvalidCredentials, InvalidRequest, TooManyAttempts, Unavailable
 from authsvc.flows.authorization import LoginWanted, Pending
 from authsvc.models import Session
+from authsvc.protocol.forms import parse_query
 from authsvc.protocol.own_forms import Purpose
 from authsvc.protocol.sealed_visit import Visit
 from authsvc.web.authorize import LOGIN, answer, find_sealed, to_own_page, view_of, wishes_for
@@ -13,18 +14,17 @@ from authsvc.web.errors import headers_of, status_of
 from authsvc.web.own_forms import REQUEST, build_own_forms, is_ours, read_own_form
 from authsvc.web.pages.views import LoginPage, LoginProblem, Room
 from authsvc.web.request import Call, address_of, device_of, find_session, flows_of, pages_of, site_of, wishes_of
-from authsvc.web.responses import Answer, Headers
+from authsvc.web.responses import Answer, Headers, see_other
 
 Errand = Pending | Visit
 """What somebody logs in for."""
 
 
 async def show_login(request: Call) -> Answer:
-    """The form, where somebody is to log in; else whatever comes next. Who only wants to log in wants to see the
-    account."""
+    """The form, where somebody is to log in; else whatever comes next."""
     sealed = find_sealed(request)
     if sealed is None:
-        return to_own_page(request, Room.OVERVIEW, {})
+        return await _begin(request)
     errand = await _find_errand(request, sealed)
     outcome = await _go_on(request, errand, await find_session(request))
     if isinstance(outcome, Answer):
@@ -74,6 +74,25 @@ async def log_in(request: Call) -> Answer:
     return outcome if isinstance(outcome, Answer) else to_own_page(request, LOGIN, {REQUEST: sealed}, headers)
 
 
+async def _begin(request: Call) -> Answer:
+    """Who only wants to log in wants to see the account, unless an app has sent them, which wants them back.
+
+    Raises:
+        InvalidRequest: nobody is led to an origin that is not listed (ATK-65).
+        Unavailable: the store cannot be asked.
+    """
+    app = parse_query(request.scope["query_string"]).one("app")
+    if app is None:
+        return to_own_page(request, Room.OVERVIEW, {})
+    if not site_of(request).has_app(app):
+        raise InvalidRequest("no app of ours has this origin")
+    errand = Visit("/", app=app)
+    outcome = await _go_on(request, errand, await find_session(request))
+    if isinstance(outcome, Answer):
+        return outcome
+    return to_own_page(request, LOGIN, {REQUEST: await flows_of(request).visits.seal(errand)})
+
+
 async def _find_errand(request: Call, sealed: str) -> Errand:
     """Raises NoRecipient, ExpiredRequest, Unavailable: as `AuthorizationRequests.resume`."""
     flows = flows_of(request)
@@ -85,7 +104,11 @@ async def _go_on(
 ) -> Answer | LoginWanted:
     """Where somebody goes from here who has this session, unless they are to log in."""
     if isinstance(errand, Visit):
-        return LoginWanted() if session is None else to_own_page(request, errand.path, {}, headers)
+        if session is None:
+            return LoginWanted()
+        if errand.app is not None and site_of(request).has_app(errand.app):
+            return see_other(f"{errand.app}/", headers)
+        return to_own_page(request, errand.path if errand.app is None else Room.OVERVIEW, {}, headers)
     outcome = await flows_of(request).authorization.decide(errand, session)
     return outcome if isinstance(outcome, LoginWanted) else answer(request, errand, outcome, headers)
 
@@ -110,6 +133,8 @@ async def _draw(
         confirms=wanted.user is not None,
     )
     wishes = wishes_of(request.scope)
+    if isinstance(errand, Visit) and errand.app is not None:
+        page = replace(page, returns_to=errand.app)
     if isinstance(errand, Pending) and wanted.asked is not None:
         wishes = wishes_for(request, wanted.asked)
         page = replace(

@@ -14,7 +14,6 @@ from authsvc.errors import NotFound
 from authsvc.flows import Flows
 from authsvc.protocol.accounts import (
     AppSession,
-    AppTokenRequest,
     CookieLoginRequest,
     LoginRequest,
     LoginResponse,
@@ -123,7 +122,7 @@ APPS = (
     Row("POST", app_session.PATH, app_session.log_in, PUBLIC, PROBLEM, CookieLoginRequest, AppSession),
     Row("GET", app_session.PATH, app_session.show, PUBLIC, PROBLEM, None, AppSession),
     Row("DELETE", app_session.PATH, app_session.log_out, PUBLIC, PROBLEM, status=204),
-    Row("POST", app_session.PATH + "/token", app_session.issue, PUBLIC, PROBLEM, AppTokenRequest, "RFC 6749 §5.1"),
+    Row("POST", app_session.REFRESH, app_session.refresh, PUBLIC, PROBLEM, None, AppSession),
 )
 BROWSER = (
     # Where people come with a browser. No program asks here, and the API is described without it. For whoever is logged

@@ -33,6 +33,7 @@ FORGED = {
     "oidc_claim_sub": "admin", "x-forwarded-user": "me",
 }  # fmt: skip
 Secret = tuple[str, str]
+NOTHING: Mapping[str, str] = {}
 
 
 @dataclass
@@ -108,8 +109,8 @@ def _configure(name: str, directory: Path, changes: Mapping[str, str]) -> Path:
 
 
 @contextmanager
-def _nginx(service: Service, upstream: str, gateway: Secret) -> Iterator[Gateway]:
-    """nginx, which asks there, as this client."""
+def _nginx(service: Service, upstream: str, gateway: Secret, more: Mapping[str, str] = NOTHING) -> Iterator[Gateway]:
+    """nginx, which asks there, as this client. `more` is changed in the recipe."""
     program = tool("nginx")
     with passable_directory() as directory, an_api() as api:
         write_certificate(directory, "tls")
@@ -126,6 +127,7 @@ def _nginx(service: Service, upstream: str, gateway: Secret) -> Iterator[Gateway
             "listen 8443": f"listen 127.0.0.1:{port}",
             "server authsvc:8000": f"server {upstream}",
             "server orders:8080": f"server {api}",
+            **more,
         }
         path = _configure("nginx.conf", directory, changes)
         command = [program, "-c", str(path), "-e", str(directory / "error.log")]
