@@ -1,7 +1,7 @@
 # Everything a developer does here. It needs Python >= 3.11 and a network at the first run; the rest installs itself
 # into .venv. `make PYTHON=/path/to/python ...` chooses the interpreter.
 .POSIX:
-.PHONY: help dev test check bench soak faults wheel lock clean venv
+.PHONY: help dev spa website test check bench soak faults wheel lock clean venv
 
 ARGS =
 # More than the two processors that this is made for: a fourth of the time is spent on waiting. With four, as much is lost.
@@ -18,6 +18,12 @@ help: ## this list
 
 dev: venv ## run the whole service here, with a real PostgreSQL and Valkey of its own; Ctrl-C stops it
 	@exec $(BIN)/authsvc dev $(ARGS)
+
+spa: venv ## run the example of a single-page app, beside `make dev`; http://127.0.0.1:8091
+	@exec $(BIN)/python deploy/examples/run.py single-page-app $(ARGS)
+
+website: venv ## run the example of a website with a server, beside `make dev`; http://127.0.0.1:8092
+	@exec $(BIN)/python deploy/examples/run.py server-side-app $(ARGS)
 
 test: venv ## run every test, against real stores; JOBS=1 for one after the other
 	@exec env $(KEEP) $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -39,6 +39,8 @@ FIRST_CLAIMS: JsonObject = {"name": "Demo User", "given_name": "Demo", "family_n
 DEMO_CLIENT = "demo"
 WEBSITE = "Demo website"
 WEBSITE_HOST = "127.0.0.1"
+EXAMPLE_APP = "http://127.0.0.1:8091"
+"""Where `make spa` is: a page that may ask with the cookie of a session, unless the settings name others."""
 WEBSITE_SCOPE = "openid profile email offline_access"
 
 
@@ -96,6 +98,7 @@ def _settings(options: DevOptions, stores: Stores, environ: MutableMapping[str, 
     environ["AUTHSVC_REDIS_URL"] = stores.redis_url
     environ["AUTHSVC_MASTER_KEY"] = _master_key(options.data_dir)
     environ.setdefault("AUTHSVC_ISSUER", f"http://{host}:{serving.port}")
+    environ.setdefault("AUTHSVC_APP_ORIGINS", EXAMPLE_APP)
     environ.setdefault("AUTHSVC_LOG_FORMAT", "console")
     environ.setdefault("AUTHSVC_BRAND_NAME", "authsvc")
     settings = load(environ)
