@@ -23,7 +23,7 @@ from authsvc.web.errors import render_gateway
 from authsvc.web.middleware import Observer
 from authsvc.web.request import Call, address_of, find_header, flows_of, site_of
 from authsvc.web.responses import Answer, Headers, empty
-from authsvc.web.taken import Taken
+from authsvc.web.taken import Taken, Together
 
 _GATEWAY, _AUDIENCE, _SCOPE, _SUCCESS, _SESSION = (
     b"gateway-authorization",
@@ -106,6 +106,7 @@ class AtOnce:
         self._forward_auth = flows.forward_auth
         self._observer = observer
         self._route = route
+        self._together = Together()
 
     def __call__(self, request: Unstarted) -> bool:
         try:
@@ -118,7 +119,8 @@ class AtOnce:
         try:
             known = self._forward_auth.begin(gateway, text, question.requirement)
         except InvalidToken as error:
-            Taken(request, self._observer, self._route).refuse(error, render_gateway)
+            taken = Taken(request, self._observer, self._route)
+            self._together.answer(taken, taken.word(error, render_gateway))
             return True
         if known is None:
             return False

@@ -11,6 +11,8 @@ from authsvc.web.endpoint import tell
 from authsvc.web.middleware import Observer
 from authsvc.web.responses import Answer, Headers
 
+Errors = Callable[[AuthsvcError], Answer]
+"""What becomes of an error at a route."""
 _FORM = b"application/x-www-form-urlencoded"
 
 
@@ -33,9 +35,13 @@ class Taken:
         method = self._request.scope["method"]
         self._observer.end(method, self._route, answer.status, perf_counter() - self._started)
 
-    def refuse(self, error: AuthsvcError, errors: Callable[[AuthsvcError], Answer], more: bytes = b"") -> None:
+    def refuse(self, error: AuthsvcError, errors: Errors, more: bytes = b"") -> None:
+        self.answer(self.word(error, errors), more)
+
+    def word(self, error: AuthsvcError, errors: Errors) -> Answer:
+        """What `refuse` would say, for who answers later."""
         request_id.set(self._identifier)
-        self.answer(tell(error, errors), more)
+        return tell(error, errors)
 
     def give_back(self) -> None:
         """To the application, which observes it anew."""
