@@ -285,7 +285,7 @@ class AuthorizationRequests:
         if asked.id_token_hint is None:
             return None
         await self._keys.catch_up()
-        verified = jwt.verify(asked.id_token_hint, self._keys.ring.verifiers, typ=id_token.TYP)
+        verified = jwt.verify(asked.id_token_hint, self._keys.ring.hint_verifiers, typ=id_token.TYP)
         if not isinstance(verified, jwt.Rejected):
             told = verified.claims
             if told.get("iss") == self._issuer and told.get("aud") == asked.recipient.client_id:

@@ -14,7 +14,8 @@ How long each kind is kept, and why no later question can miss it:
 - An assertion of a client that is over is refused for that, whether it is known to have been here or not. It is kept
   for an hour, for the clocks, and no more: there may be one for each token.
 - A logout notice that is given up is there for the operator alone, who may have it sent after all.
-- A killed signing key has no row. One that verifies nothing any more is kept for a day, for the clocks.
+- A killed signing key has no row. By one that verifies nothing any more it is known still whose an ID token was that a
+  client shows as a hint: it is kept for as long as any session may live, and a day, for the clocks.
 """
 
 import asyncio
@@ -66,7 +67,7 @@ PURGES = (
     Purge("used_assertions", timedelta(hours=1), used_assertions.purge_assertions),
     Purge("grants", timedelta(days=7), grants.purge_grants),
     Purge("sessions", timedelta(days=7), sessions.purge_sessions),
-    Purge("signing_keys", timedelta(days=1), signing_keys.purge_keys),
+    Purge("signing_keys", timedelta(days=31), signing_keys.purge_keys),
     Purge("logout_notices", timedelta(days=30), logout_notices.purge_notices),
 )
 

@@ -29,6 +29,9 @@ class KeyRing:
     signers: Mapping[str, Signer]
     """By algorithm."""
     verifiers: Mapping[str, Verifier]
+    hint_verifiers: Mapping[str, Verifier]
+    """Those that verify, and those that have, as long as they are kept: an ID token that has expired says still whose
+    it was. No killed one is among them."""
     jwks: bytes
     etag: str
 
@@ -62,6 +65,7 @@ class RingMaker:
         self._algorithm = algorithm
         self._signers: dict[str, Signer] = {}
         self._verifiers: dict[str, Verifier] = {}
+        self._hint_verifiers: dict[str, Verifier] = {}
         self._left: dict[str, float] = {}
         """Since when a key that is still recognised is gone."""
 
@@ -72,6 +76,8 @@ class RingMaker:
         able = rotation.signer_or_stand_in(keys, self._algorithm, self._policy, now)
         opened = {key.kid: self._signers.get(key.kid) or self.open(key) for key in (able, *signing.values()) if key}
         listed = {key.kid: self._verifiers.get(key.kid) or Verifier.from_jwk(key.public_jwk) for key in keys}
+        known = self._hint_verifiers | listed
+        self._hint_verifiers = {row.kid: known.get(row.kid) or Verifier.from_jwk(row.public_jwk) for row in rows}
         self._signers, self._verifiers = opened, listed | self._lingering({row.kid for row in rows}, read_at)
         jwks = msgspec.json.encode(rules.build_jwks(keys), order="deterministic")
         return KeyRing(
@@ -79,6 +85,7 @@ class RingMaker:
             able=opened[able.kid] if able else None,
             signers={algorithm: opened[key.kid] for algorithm, key in signing.items() if key},
             verifiers=self._verifiers,
+            hint_verifiers=self._hint_verifiers,
             jwks=jwks,
             etag=f'"{sha256(jwks).hexdigest()[:32]}"',
         )

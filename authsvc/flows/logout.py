@@ -86,5 +86,5 @@ class LogoutRequests:
         if asked.id_token_hint is None:
             return None
         await self._keys.catch_up()
-        verified = jwt.verify(asked.id_token_hint, self._keys.ring.verifiers, typ=id_token.TYP)
+        verified = jwt.verify(asked.id_token_hint, self._keys.ring.hint_verifiers, typ=id_token.TYP)
         return None if isinstance(verified, jwt.Rejected) else Hint.read(verified.claims, self._issuer)
