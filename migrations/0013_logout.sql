@@ -28,6 +28,7 @@ CREATE TABLE auth.logout_notices (
     sid         text NOT NULL,
     created_at  timestamptz NOT NULL,
     attempts    integer NOT NULL DEFAULT 0,
+    answered    integer NOT NULL DEFAULT 0,
     due_at      timestamptz NOT NULL,
     given_up_at timestamptz
 );

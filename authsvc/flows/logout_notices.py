@@ -133,10 +133,12 @@ class LogoutNotices:
             await logout_notices.delete_notice(self._db, notice.notice_id)
             self._metrics.logout_notice_age.observe(max(0.0, age.total_seconds()))
             return
-        pause = pause_after(outcome, notice.attempts, age)
+        # Who was away for long, and comes back with an error at first, is not given up for the tries that it missed.
+        answered = notice.answered + (outcome is not Outcome.AWAY)
+        pause = pause_after(outcome, notice.attempts if outcome is Outcome.AWAY else answered, age)
         if pause is not None:
             log.warning("a client could not be told of a logout", client_id=notice.client_id, outcome=outcome)
-            await logout_notices.postpone_notice(self._db, notice, now + pause)
+            await logout_notices.postpone_notice(self._db, notice, now + pause, answered=answered)
             return
         await logout_notices.give_up_notice(self._db, notice, now)
         self._metrics.logout_notices["given_up"].inc()

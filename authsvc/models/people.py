@@ -84,6 +84,8 @@ class LogoutNotice:
     created_at: datetime
     attempts: int
     """This one too."""
+    answered: int
+    """Tries before this one that the client has answered, and not well."""
     uri: str | None
     """Where it is told; None: it is not, any more."""
     algorithm: str

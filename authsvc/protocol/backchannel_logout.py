@@ -58,10 +58,10 @@ def judge(status: int | None) -> Outcome:
     return Outcome.REFUSED if 400 <= status < 500 and status not in {408, 429} else Outcome.FAULT
 
 
-def pause_after(outcome: Outcome, attempts: int, age: timedelta) -> timedelta | None:
-    """How long to wait after a try that came to nothing, of a notice that is so old and has been tried so often. None:
-    it is not tried again."""
+def pause_after(outcome: Outcome, tries: int, age: timedelta) -> timedelta | None:
+    """How long to wait after a try that came to nothing, of a notice that is so old. `tries` are those that were
+    answered; where this one was not, all. None: it is not tried again."""
     most = {Outcome.REFUSED: MOST_REFUSALS, Outcome.FAULT: MOST_FAULTS}.get(outcome)
-    if age >= WAITED_FOR or (most is not None and attempts >= most):
+    if age >= WAITED_FOR or (most is not None and tries >= most):
         return None
-    return min(LONGEST_PAUSE, timedelta(seconds=2 ** min(attempts - 1, 10)))
+    return min(LONGEST_PAUSE, timedelta(seconds=2 ** min(tries - 1, 10)))

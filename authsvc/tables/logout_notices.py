@@ -54,7 +54,7 @@ async def claim_notices(db: Queries, now: datetime, *, until: datetime, limit: i
         UPDATE auth.logout_notices n SET due_at = $2, attempts = n.attempts + 1
           FROM due, auth.clients c
          WHERE n.notice_id = due.notice_id AND c.client_id = n.client_id
-        RETURNING n.notice_id, n.client_id, n.sub, n.sid, n.created_at, n.attempts,
+        RETURNING n.notice_id, n.client_id, n.sub, n.sid, n.created_at, n.attempts, n.answered,
                   CASE WHEN c.disabled_at IS NULL THEN c.backchannel_logout_uri END AS uri,
                   c.id_token_signed_response_alg AS algorithm
         """,
@@ -70,13 +70,15 @@ async def delete_notice(db: Queries, notice_id: int) -> None:
     await db.execute("DELETE FROM auth.logout_notices WHERE notice_id = $1", notice_id)
 
 
-async def postpone_notice(db: Queries, notice: LogoutNotice, due_at: datetime) -> None:
-    """Try it again then. Nothing, where somebody else has tried it since: whoever was late has nothing to say."""
+async def postpone_notice(db: Queries, notice: LogoutNotice, due_at: datetime, *, answered: int) -> None:
+    """Try it again then. `answered`: how many tries the client has answered by now. Nothing, where somebody else has
+    tried it since: whoever was late has nothing to say."""
     await db.execute(
-        "UPDATE auth.logout_notices SET due_at = $3 WHERE notice_id = $1 AND attempts = $2",
+        "UPDATE auth.logout_notices SET due_at = $3, answered = $4 WHERE notice_id = $1 AND attempts = $2",
         notice.notice_id,
         notice.attempts,
         due_at,
+        answered,
     )
 
 

@@ -17,7 +17,7 @@ from authsvc.flows.browser_sessions import OpenedSession
 from authsvc.flows.publication import Publication
 from authsvc.metrics import Metrics
 from authsvc.protocol import jwt
-from authsvc.protocol.backchannel_logout import EVENT, TYP
+from authsvc.protocol.backchannel_logout import EVENT, MOST_FAULTS, TYP
 from authsvc.settings import Settings
 from authsvc.wiring import Outside, open_flows
 from tests.certificates import write_certificate
@@ -288,6 +288,22 @@ async def test_one_that_refuses_is_not_told_again_and_again_and_hears_what_comes
     del receiver.behaviours["/shop"]
     await log_out(worker, second)
     assert sid_of((await told(receiver, "/shop", 4))[-1]) == second.session.sid
+
+
+async def test_one_that_was_away_for_long_may_come_back_with_an_error(worker: Worker, receiver: Receiver) -> None:
+    """Its proxy is there before it is."""
+    receiver.behaviours["/shop"] = DROP
+    await log_out(worker, await enter(worker, await client_at(worker, receiver, "/shop")))
+    await until_postponed(worker, 1)
+    await sql(worker.settings.database_url, f"UPDATE auth.logout_notices SET attempts = {MOST_FAULTS * 2}")
+    receiver.behaviours["/shop"] = 503
+    for pause in (1, 2):
+        worker.clock.advance(1)
+        await until_postponed(worker, pause)
+    del receiver.behaviours["/shop"]
+    worker.clock.advance(2)
+    await until_all_are_told(worker)
+    assert [counted(worker, each) for each in ("away", "fault", "delivered", "given_up")] == [1, 2, 1, 0]
 
 
 async def test_one_that_was_away_hears_everything_in_its_order(worker: Worker, certificate: Certificate) -> None:

@@ -62,8 +62,8 @@ def test_who_is_away_is_waited_for_a_day() -> None:
     assert WAITED_FOR <= sum(pauses, timedelta()) < WAITED_FOR + LONGEST_PAUSE
 
 
-@given(attempts=st.integers(1, 10_000), age=st.timedeltas(timedelta(0), timedelta(days=3)))
-def test_every_try_is_the_last_or_followed_by_another_soon(attempts: int, age: timedelta) -> None:
+@given(tries=st.integers(1, 10_000), age=st.timedeltas(timedelta(0), timedelta(days=3)))
+def test_every_try_is_the_last_or_followed_by_another_soon(tries: int, age: timedelta) -> None:
     for outcome in (Outcome.REFUSED, Outcome.FAULT, Outcome.AWAY):
-        pause = pause_after(outcome, attempts, age)
+        pause = pause_after(outcome, tries, age)
         assert pause is None or (SECOND <= pause <= LONGEST_PAUSE and age < WAITED_FOR)

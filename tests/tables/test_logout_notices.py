@@ -168,11 +168,11 @@ async def test_who_was_late_changes_nothing(db: Database) -> None:
     await waiting(db, await inserted(db), "a")
     (late,) = await claim(db)
     (second,) = await claim(db, NOW + 10 * SECOND)
-    await logout_notices.postpone_notice(db, late, NOW)
+    await logout_notices.postpone_notice(db, late, NOW, answered=5)
     await logout_notices.give_up_notice(db, late, NOW)
     assert await claim(db, NOW + 19 * SECOND) == []
-    await logout_notices.postpone_notice(db, second, NOW + 11 * SECOND)
-    assert [each.attempts for each in await claim(db, NOW + 11 * SECOND)] == [3]
+    await logout_notices.postpone_notice(db, second, NOW + 11 * SECOND, answered=1)
+    assert [(each.attempts, each.answered) for each in await claim(db, NOW + 11 * SECOND)] == [(3, 1)]
 
 
 async def test_what_is_given_up_holds_up_nothing_and_is_kept_for_a_while(db: Database) -> None:
