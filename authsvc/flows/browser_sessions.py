@@ -131,8 +131,8 @@ class BrowserSessions:
 
     async def replace(self, old: Session, new: Session) -> None:
         """The browser has logged in anew. Its old cookie opens nothing any more (ATK-60). If it is the same user, the
-        access tokens that others were given by the old session live out their minutes, and clients that know the old
-        one are told when the new one ends; another user's session ends.
+        access tokens that others were given by the old session live out their minutes, or until the new one ends, of
+        which clients that know the old one are told; another user's session ends.
 
         Raises:
             Unavailable: try again.

@@ -14,7 +14,7 @@ from authsvc.metrics import Metrics
 from authsvc.models import AuditEvent
 from authsvc.protocol import revocation as rules
 from authsvc.protocol.audit import Event
-from authsvc.tables import grants, logout_notices, revocations, sessions, users
+from authsvc.tables import grants, inherited_clients, logout_notices, revocations, sessions, users
 from authsvc.tables.db import Database, Transaction
 
 
@@ -54,7 +54,7 @@ class Revoking:
     async def session(self, sid: str, *, sub: str | None = None) -> None:
         if await sessions.end_session(self.tx, sid, self.now):
             await self._tell_clients_of(sid)
-        await self._present(rules.session_mark(sid))
+        await self._kill_tokens_of(sid)
         self.kinds.append("session")
         self.note(Event.SESSION_LOGOUT, sub=sub, sid=sid)
 
@@ -64,7 +64,7 @@ class Revoking:
         ended = await sessions.end_sessions_of(
             self.tx, sub, self.now, since=self.now - rules.PRESENCE_LIFE, only=only, but=but
         )
-        await self._present(*map(rules.session_mark, ended))
+        await self._kill_tokens_of(*ended)
         new = [sid for sid, is_new in ended.items() if is_new]
         await self._tell_clients_of(*new)
         for sid in new:
@@ -105,6 +105,11 @@ class Revoking:
         self.kinds.append("everything")
         self.note(Event.GLOBAL_REVOCATION)
         return await self._raise(rules.EVERYTHING)
+
+    async def _kill_tokens_of(self, *sids: str) -> None:
+        """And of those that they have replaced: it is the same user in the same browser who logs out."""
+        replaced = await inherited_clients.list_replaced(self.tx, sids, self.now - rules.PRESENCE_LIFE)
+        await self._present(*map(rules.session_mark, dict.fromkeys((*sids, *replaced))))
 
     async def _tell_clients_of(self, *sids: str) -> None:
         """Wherever sessions end that were not over, the clients in them hear of it (BCL-04)."""

@@ -10,6 +10,7 @@ import pytest
 from authsvc.models import Client, Generations, Grant, LogoutNotice, User
 from authsvc.tables import authorization_codes, clients, grants, inherited_clients, logout_notices, sessions, users
 from authsvc.tables.db import Database, Queries
+from authsvc.tables.inherited_clients import MOST_NAMES
 from tests.tables.rows import LATER, NOW, a_client, a_user, open_session
 
 SECOND = timedelta(seconds=1)
@@ -105,6 +106,19 @@ async def test_whose_session_was_replaced_is_told_by_the_name_that_it_knows(db: 
     await db.execute("DELETE FROM auth.sessions WHERE sid IN ('first', 'second')")  # as the purge does
     assert await logout_notices.insert_notices(db, ["third"], NOW) == len(expected)
     assert await told(db) == expected
+
+
+async def test_nobody_has_a_client_know_them_by_a_thousand_names(db: Database, user: User) -> None:
+    client = await inserted(db)
+    sids = [f"s{number:02}" for number in range(MOST_NAMES + 4)]
+    for number, sid in enumerate(sids):
+        await open_one(db, sid, user)
+        await db.execute("UPDATE auth.sessions SET authenticated_at = $2 WHERE sid = $1", sid, NOW + number * SECOND)
+        await give(db, client, user, sid, sid)
+        if number:
+            await inherited_clients.inherit_clients(db, sids[number - 1], sid)
+    assert await inherited_clients.list_names(db, sids[-1], client.client_id) == set(sids[-1 - MOST_NAMES : -1])
+    assert await logout_notices.insert_notices(db, sids[-1:], NOW) == MOST_NAMES + 1
 
 
 async def test_of_a_code_that_is_written_while_the_session_ends_its_client_is_told(db: Database, user: User) -> None:

@@ -151,12 +151,15 @@ async def test_what_was_given_to_outlive_sessions_does_and_nothing_else(browser:
 async def test_a_hint_from_before_a_new_login_in_the_same_browser_is_of_the_session_still(
     browser: Browser, client: Client
 ) -> None:
-    old = (await tokens_of(browser, client))["id_token"]
+    house, old = browser.house, await tokens_of(browser, client)
     for _ in range(2):
-        browser.house.clock.advance(1)
+        house.clock.advance(1)
         await browser.log_in(await browser.authorize(client, prompt="login"))
-    assert is_out(await browser.http.get(END, params=request(old)))
+    gateway = await house.client(introspection="any")
+    assert (await house.introspect(gateway, old["access_token"]))["active"]
+    assert is_out(await browser.http.get(END, params=request(old["id_token"])))
     assert not await is_in(browser)
+    assert await house.introspect(gateway, old["access_token"]) == {"active": False}
 
 
 # --- Without one that can be believed
