@@ -30,8 +30,11 @@ APACHE = (
 )  # fmt: skip
 FORGED = {
     "auth-subject": "admin", "auth-client": "admin", "auth-scope": "admin", "oidc-claim-sub": "admin",
-    "oidc_claim_sub": "admin", "x-forwarded-user": "me",
+    "oidc_claim_sub": "admin", "x-forwarded-user": "me", "auth_subject": "admin", "auth_client": "admin",
+    "auth_scope": "admin",
 }  # fmt: skip
+UNDERLINED = {"auth_subject", "auth_client", "auth_scope"}
+"""To who reads headers as CGI does, the same as with a dash."""
 Secret = tuple[str, str]
 NOTHING: Mapping[str, str] = {}
 
@@ -295,6 +298,7 @@ def test_nobody_says_of_themselves_who_they_are(gateway: Gateway) -> None:  # AT
     got = seen(gateway.ask(token, **FORGED))
     assert [got[f"auth-{name}"] for name in ("subject", "client")] == [gateway.of_orders[0]] * 2
     assert got["auth-scope"] == "orders read"
+    assert got.keys().isdisjoint(UNDERLINED)
     assert gateway.ask(None, **FORGED).status_code == 401
 
 
@@ -366,7 +370,7 @@ def test_envoy_by_itself_lets_through_what_it_can_verify(envoy_by_itself: Gatewa
     got = seen(gateway.ask(token, **FORGED))
     client_id = gateway.of_orders[0]
     assert [got[f"auth-{name}"] for name in ("subject", "client", "scope")] == [client_id, client_id, "orders read"]
-    assert "authorization" not in got
+    assert got.keys().isdisjoint({"authorization", *UNDERLINED})
     for other in (None, "", "garbage", f"{token[:-8]}AAAAAAAA", gateway.token(gateway.of_another)):
         assert gateway.ask(other, **FORGED).status_code in {401, 403}, other
     assert gateway.ask(None, f"/?access_token={token}").status_code == 401
@@ -389,5 +393,5 @@ def test_traefik_sets_and_takes_away_all_of_its_own() -> None:
     assert {name.lower() for name in guard["forwardAuth"]["authRequestHeaders"]} == OWN | {"authorization"}
     assert {name.lower() for name in guard["forwardAuth"]["authResponseHeaders"]} == TOLD
     forgotten = forgets["headers"]["customRequestHeaders"]
-    assert {name.lower() for name in forgotten} == OWN | {"authorization"}
+    assert {name.lower() for name in forgotten} == OWN | UNDERLINED | {"authorization"}
     assert set(forgotten.values()) == {""}
