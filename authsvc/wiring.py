@@ -186,6 +186,7 @@ async def open_flows(
         outbound = Outbound(
             partial(may_connect, allows_loopback=settings.outbound_loopback), ca_file=settings.outbound_ca_file
         )
+        stack.callback(outbound.close)
         client_keys = ClientKeys(outbound, clock)
         assertions = ClientAssertions(db, client_keys, clock, issuer=settings.issuer)
         client_auth = ClientAuth(copies, assertions, limits, audit, clock)

@@ -9,6 +9,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
@@ -24,6 +25,11 @@ AT_ONCE = 32
 """Requests on the way, in one worker. Those that wait for their turn wait within their time."""
 MAX_ADDRESSES = 3
 """Of one name, tried one after the other."""
+CONNECT_SECONDS = 0.9
+"""For each of them: one that is silent leaves time for the others."""
+RESOLVERS = 8
+"""Threads that ask for addresses. A name server that is silent holds one for many seconds, when all have given up.
+So they are its own: those of the loop, of which there are few, find PostgreSQL and Redis."""
 
 Address = IPv4Address | IPv6Address
 MayConnect = Callable[[Address], bool]
@@ -46,6 +52,10 @@ class Outbound:
         # Reading what the system trusts takes a while, and many never go out.
         self._context = None if ca_file is None else open_context(ca_file)
         self._turns = asyncio.Semaphore(AT_ONCE)
+
+    def close(self) -> None:
+        """Who still waits for an address gets none."""
+        self._backend.resolvers.shutdown(wait=False, cancel_futures=True)
 
     async def get(self, uri: str, *, accept: str, seconds: float = SECONDS) -> Answer:
         """Raises OutboundRefused: it is nowhere to go. OutboundFailed: nothing came, too much, or too late."""
@@ -84,6 +94,7 @@ class _Guarded(httpcore2.AsyncNetworkBackend):
     def __init__(self, may_connect: MayConnect) -> None:
         self._may_connect = may_connect
         self._backend = httpcore2.AnyIOBackend()
+        self.resolvers = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolver")
 
     async def connect_tcp(
         self,
@@ -93,21 +104,22 @@ class _Guarded(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        addresses = await _resolve(host, port)
+        loop = asyncio.get_running_loop()
+        addresses = await loop.run_in_executor(self.resolvers, _resolve, host, port)
         # One that is inside among several that are not is a trick.
         if not all(map(self._may_connect, addresses)):
             raise OutboundRefused("the name is one of an address that is not gone to")
         failed: Exception = httpcore2.ConnectError("the name has no address")
         for address in addresses[:MAX_ADDRESSES]:
             try:
-                return await self._backend.connect_tcp(str(address), port, timeout=timeout)
-            except httpcore2.ConnectError as error:
+                return await self._backend.connect_tcp(str(address), port, timeout=CONNECT_SECONDS)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failed = error
         raise failed
 
 
-async def _resolve(host: str, port: int) -> list[Address]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+def _resolve(host: str, port: int) -> list[Address]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     # Without the zone of a link, which nothing public has.
     return list(dict.fromkeys(ip_address(str(place[4][0]).partition("%")[0]) for place in found))
 

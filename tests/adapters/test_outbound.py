@@ -1,6 +1,8 @@
 """The one way out, against real listeners (CLA-14, ATK-05)."""
 
 import asyncio
+import socket
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 import httpcore2
 import pytest
 
-from authsvc.adapters.outbound import MAX_ANSWER_BYTES, Outbound
+from authsvc.adapters.outbound import AT_ONCE, CONNECT_SECONDS, MAX_ADDRESSES, MAX_ANSWER_BYTES, SECONDS, Outbound
 from authsvc.errors import ConfigurationError, OutboundFailed, OutboundRefused
 from authsvc.protocol.outbound import may_connect
 from tests.adapters.listener import listening, saying
@@ -35,11 +37,11 @@ def pointed_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def point(*answers: list[str]) -> None:
         left = list(answers)
 
-        async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
+        def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
             addresses = left.pop(0) if len(left) > 1 else left[0]
             return [(2, 1, 6, "", (address, port)) for address in addresses]
 
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
     return point
 
@@ -96,6 +98,40 @@ async def test_the_address_that_was_looked_at_is_the_one_that_is_gone_to(
     with pytest.raises(OutboundFailed):
         await way_out(certificate, allows_loopback=False).get("https://client.example/", accept="*/*")
     assert gone_to == ["93.184.216.34"]
+
+
+async def test_of_several_addresses_a_silent_one_is_passed_over(
+    certificate: tuple[Path, Path], pointed_at: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pointed_at(["93.184.216.34", "93.184.216.35"])
+    gone_to = []
+
+    async def connect_tcp(self: object, host: str, port: int, timeout: float) -> None:
+        gone_to.append((host, timeout))
+        raise httpcore2.ConnectTimeout
+
+    monkeypatch.setattr(httpcore2.AnyIOBackend, "connect_tcp", connect_tcp)
+    with pytest.raises(OutboundFailed):
+        await way_out(certificate).get("https://client.example/", accept="*/*")
+    assert gone_to == [("93.184.216.34", CONNECT_SECONDS), ("93.184.216.35", CONNECT_SECONDS)]
+    assert CONNECT_SECONDS * MAX_ADDRESSES < SECONDS
+
+
+async def test_a_silent_name_server_holds_up_nobody_else(
+    certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: is_over.wait() and [])
+    out = way_out(certificate)
+    try:
+        asked = (out.get(f"https://{number}.example/", accept="*/*", seconds=0.2) for number in range(AT_ONCE))
+        for failed in await asyncio.gather(*asked, return_exceptions=True):
+            assert isinstance(failed, OutboundFailed)
+        async with asyncio.timeout(30):  # the threads that everybody has are free
+            assert await asyncio.to_thread(lambda: "free") == "free"
+    finally:
+        is_over.set()
+        out.close()
 
 
 async def test_a_redirect_is_an_answer_and_is_not_followed(certificate: tuple[Path, Path]) -> None:
