@@ -98,6 +98,7 @@ MEMBERS = {
     "introspection_endpoint",
     "introspection_endpoint_auth_methods_supported",
     "introspection_endpoint_auth_signing_alg_values_supported",
+    "introspection_signing_alg_values_supported",
     "code_challenge_methods_supported",
     "authorization_response_iss_parameter_supported",
     "prompt_values_supported",
