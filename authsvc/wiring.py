@@ -65,7 +65,9 @@ from authsvc.flows.request_objects import RequestObjects
 from authsvc.flows.revocation import Revocation
 from authsvc.flows.revocations import Revocations
 from authsvc.flows.sealed_secrets import SealedSecret
+from authsvc.flows.sectors import Sectors
 from authsvc.flows.service_tokens import ServiceTokens
+from authsvc.flows.subjects import SECRET_NAME, Subjects
 from authsvc.flows.userinfo import UserInfo
 from authsvc.flows.users import Users
 from authsvc.flows.visits import Visits
@@ -190,9 +192,12 @@ async def open_flows(
         client_keys = ClientKeys(outbound, clock)
         assertions = ClientAssertions(db, client_keys, clock, issuer=settings.issuer)
         client_auth = ClientAuth(copies, assertions, limits, audit, clock)
-        recognition = Recognition(keys, revocations, clock, issuer=settings.issuer, capacity=settings.token_cache)
+        subjects = Subjects(copies, SealedSecret(db, clock, entropy, name=SECRET_NAME, master_key=master_key))
+        recognition = Recognition(
+            keys, revocations, subjects, clock, issuer=settings.issuer, capacity=settings.token_cache
+        )
         issuance = Issuance(
-            db, keys, revocations, copies, clock, entropy,
+            db, keys, revocations, subjects, clock, entropy,
             issuer=settings.issuer, access_token_seconds=settings.access_token_seconds,
         )  # fmt: skip
         default_audience = settings.resolved_default_audience
@@ -214,7 +219,7 @@ async def open_flows(
         )  # fmt: skip
         waiting = SealedSecret(db, clock, entropy, name="waiting requests", master_key=master_key)
         profiles = Profiles(db, audit, clock)
-        tokens = SessionTokens(issuance, families, copies)
+        tokens = SessionTokens(issuance, families, subjects)
         password_change = PasswordChange(db, revocations, passwords, limits, audit)
         password_login = PasswordLogin(db, passwords, limits, audit, metrics)
         browser_sessions = BrowserSessions(
@@ -231,16 +236,15 @@ async def open_flows(
             duties=duties, default_audience=default_audience,
         )  # fmt: skip
         introspection = Introspection(
-            client_auth, limits, recognition, families, issuance, clock, metrics, issuer=settings.issuer
+            client_auth, limits, recognition, families, issuance, subjects, clock, metrics, issuer=settings.issuer
         )
 
+        app_sessions = AppSessions(subjects, clock, default_audience=default_audience)
         flows = Flows(
             exchange=Exchange(client_auth, limits, grants, issuance, metrics),
             service_tokens=ServiceTokens(client_auth, limits, client_credentials, issuance, revocations, metrics),
             introspection=introspection,
-            forward_auth=ForwardAuth(
-                introspection, AppSessions(copies, clock, default_audience=default_audience)
-            ),
+            forward_auth=ForwardAuth(introspection, app_sessions),
             revocation=Revocation(client_auth, limits, recognition, families, revocations),
             keys=keys,
             registration=Registration(
@@ -251,18 +255,19 @@ async def open_flows(
                 audience=(default_audience, settings.api_audience), session_seconds=settings.session_seconds,
             ),
             authorization=AuthorizationRequests(
-                db, copies, keys, Consents(db, audit, clock), pushed_requests, request_objects, waiting, metrics, clock,
-                entropy, issuer=settings.issuer, default_audience=default_audience, duties=duties,
+                db, copies, keys, Consents(db, audit, clock), pushed_requests, request_objects, subjects, waiting,
+                metrics, clock, entropy, issuer=settings.issuer, default_audience=default_audience, duties=duties,
             ),
             pushed_requests=pushed_requests,
-            logout=LogoutRequests(db, copies, keys, waiting, clock, issuer=settings.issuer),
+            logout=LogoutRequests(db, copies, keys, subjects, waiting, clock, issuer=settings.issuer),
             logout_notices=LogoutNotices(
-                jobs_db, issuance, outbound, clock, entropy, metrics, bell, issuer=settings.issuer
+                jobs_db, issuance, subjects, outbound, clock, entropy, metrics, bell, issuer=settings.issuer
             ),
             visits=Visits(waiting),
             forms=OwnForms(waiting, audit, entropy),
             hosted_login=HostedLogin(password_login, browser_sessions),
             browser_sessions=browser_sessions,
+            app_sessions=app_sessions,
             sessions=OwnSessions(db, revocations, clock),
             connections=Connections(db, copies, revocations, clock),
             access=Access(recognition, revocations, audit, audience=settings.api_audience),
@@ -274,7 +279,7 @@ async def open_flows(
                 issuer=settings.issuer, audience=settings.userinfo_audience,
             ),
             users=Users(db, revocations, profiles, audit, clock),
-            clients=Clients(db, revocations, audit, clock, entropy),
+            clients=Clients(db, revocations, Sectors(outbound), audit, clock, entropy),
             audit_trail=audit_trail,
             master_key=MasterKeyExchange(db, audit, entropy, master_key=master_key),
             canary=Canary(db, publication, revocations, clock, entropy, metrics),

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from authsvc.models import ApplicationType, ConsentPolicy
+from authsvc.models import ApplicationType, ConsentPolicy, SubjectType
 from authsvc.protocol.client_keys import ALGORITHMS as CLIENT_ALGORITHMS
 from authsvc.protocol.clients import SignInSettings
 from authsvc.protocol.jwa import ALGORITHMS
@@ -134,6 +134,15 @@ _OPTIONS = (
         "require_signed_request",
         default=None,
         help="Whether it has to sign them. Default: no.",
+    ),
+    click.option(
+        "--subject-type",
+        type=click.Choice([str(each) for each in SubjectType]),
+        help="What it calls users: as every client does (public, the default), or by names of its sector (pairwise).",
+    ),
+    click.option(
+        "--sector-identifier-uri",
+        help="Where the redirect URIs of its sector are listed, by https. Default: '', the host of its redirect URIs.",
     ),
 )
 _NAMES = tuple(SignInSettings.__annotations__)

@@ -119,6 +119,11 @@ def show(client_id: str, as_json: bool, data_dir: Path) -> None:
     help="The one method it must use; any: client_secret_basic and client_secret_post.",
 )
 @sign_in_options
+@click.option(
+    "--change-subjects",
+    is_flag=True,
+    help="Let this change what it calls its users, who are strangers to it then. Ends every token of it.",
+)
 @operator_command
 def update(
     client_id: str,
@@ -129,6 +134,7 @@ def update(
     serves: tuple[str, ...],
     introspect: str | None,
     token_endpoint_auth_method: str | None,
+    change_subjects: bool,
     settings: ClientChanges,
     as_json: bool,
     data_dir: Path,
@@ -152,7 +158,9 @@ def update(
         changes["auth_method"] = None if is_either else AuthMethod(token_endpoint_auth_method)
     if not changes:
         raise click.UsageError("name what is to change")
-    changed = _describe(with_flows(data_dir, lambda flows: flows.clients.update(client_id, changes)))
+    changed = _describe(
+        with_flows(data_dir, lambda flows: flows.clients.update(client_id, changes, change_subjects=change_subjects))
+    )
     tell(as_json, changed, _lines(changed))
 
 
@@ -235,6 +243,8 @@ def _describe(client: Client) -> dict[str, Any]:
         "request_object_signing_alg": client.request_object_algorithm,
         "require_pushed_authorization_requests": client.require_pushed_request,
         "require_signed_request_object": client.require_signed_request,
+        "subject_type": client.subject_type,
+        "sector_identifier_uri": client.sector_identifier_uri,
         "created_at": _time(client.created_at),
         "disabled_at": _time(client.disabled_at),
         "secret_created_at": _time(client.secret_created_at),

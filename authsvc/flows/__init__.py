@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from authsvc.flows.access import Access
 from authsvc.flows.account import Account
+from authsvc.flows.app_sessions import AppSessions
 from authsvc.flows.audit_trail import AuditTrail
 from authsvc.flows.authorization import AuthorizationRequests
 from authsvc.flows.browser_sessions import BrowserSessions
@@ -71,6 +72,8 @@ class Flows:
     """A password, on a page of ours, opens a session."""
     browser_sessions: BrowserSessions
     """Whose cookie is this? A new password, logging out."""
+    app_sessions: AppSessions
+    """What is that cookie worth to an app?"""
     sessions: OwnSessions
     """Where is a user logged in? End it there."""
     connections: Connections

@@ -28,6 +28,7 @@ from authsvc.flows.keys import SigningKeys
 from authsvc.flows.pushed_requests import Duties, PushedRequests
 from authsvc.flows.request_objects import RequestObjects
 from authsvc.flows.sealed_secrets import SealedSecret
+from authsvc.flows.subjects import Subjects
 from authsvc.metrics import Metrics
 from authsvc.models import Client, ConsentPolicy, Session, User
 from authsvc.protocol import claims, id_token, jwt, sealed_request
@@ -85,6 +86,7 @@ class AuthorizationRequests:
         consents: Consents,
         pushed: PushedRequests,
         objects: RequestObjects,
+        subjects: Subjects,
         secret: SealedSecret,
         metrics: Metrics,
         clock: Clock,
@@ -100,6 +102,7 @@ class AuthorizationRequests:
         self._consents = consents
         self._pushed = pushed
         self._objects = objects
+        self._subjects = subjects
         self._secret = secret
         self._metrics = metrics
         self._clock = clock
@@ -219,13 +222,14 @@ class AuthorizationRequests:
         if user is None:
             session = None
         consent = None if session is None else await self._consents.find(session, client.client_id)
+        known_as = None if session is None else (await self._subjects.names_for(client)).of_user(session.sub)
         hinted = await self._find_hinted(asked)
         step = next_step(
             asked, client, born_at=waiting.born_at, session=session, consent=consent, allowed=allowed,
-            hinted_sub=hinted, now=self._clock.now(),
+            known_as=known_as, hinted_sub=hinted, now=self._clock.now(),
         )  # fmt: skip
         if step is Step.LOGIN or session is None or user is None:
-            is_another = hinted is not None and user is not None and hinted != user.sub
+            is_another = hinted is not None and hinted != known_as
             return LoginWanted(asked, None if Prompt.SELECT_ACCOUNT in asked.prompt or is_another else user)
         if step is Step.CONSENT:
             return ConsentWanted(asked, session, user)

@@ -9,14 +9,16 @@ from authsvc.entropy import Entropy, mint_id, mint_secret
 from authsvc.errors import InvalidValue, NotFound, Unavailable
 from authsvc.flows.audit import Audit
 from authsvc.flows.revocations import Revocations
+from authsvc.flows.sectors import Sectors
 from authsvc.models import AuthMethod, Client
 from authsvc.protocol.audit import Event
 from authsvc.protocol.clients import ClientChanges, ClientRegistration, build_client, change_client
+from authsvc.protocol.sectors import sector_of
 from authsvc.tables import clients
 from authsvc.tables.db import Database
 
 ATTEMPTS = 5
-"""At deleting a client that others enable meanwhile."""
+"""At deleting a client that others enable meanwhile, or changing one that others change."""
 MAX_OVERLAP = timedelta(days=30)
 """A secret that was rotated out for a reason should not live on for long."""
 
@@ -30,9 +32,12 @@ class RotatedSecret:
 
 
 class Clients:
-    def __init__(self, db: Database, revocations: Revocations, audit: Audit, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self, db: Database, revocations: Revocations, sectors: Sectors, audit: Audit, clock: Clock, entropy: Entropy
+    ) -> None:
         self._db = db
         self._revocations = revocations
+        self._sectors = sectors
         self._audit = audit
         self._clock = clock
         self._entropy = entropy
@@ -41,7 +46,7 @@ class Clients:
         """A new client, and its secret if it proves itself by one: this is the only time that anybody sees it.
 
         Raises:
-            InvalidValue: the registration contradicts itself.
+            InvalidValue: the registration contradicts itself, or its sector does not know it.
             Unavailable: the store cannot be asked.
         """
         by_keys = registration.auth_method is AuthMethod.PRIVATE_KEY_JWT
@@ -50,6 +55,7 @@ class Clients:
         client = build_client(
             registration, client_id=mint_id(self._entropy, "cli_"), secret_digests=digests, now=self._clock.now()
         )
+        await self._sectors.check(client)
         async with self._db.transaction() as tx:
             await clients.insert_client(tx, client)
             await self._audit.record(tx, self._audit.build(Event.CLIENT_CREATED, client_id=client.client_id))
@@ -65,24 +71,41 @@ class Clients:
     async def list_all(self) -> list[Client]:
         return await clients.list_clients(self._db)
 
-    async def update(self, client_id: str, changes: ClientChanges) -> Client:
+    async def update(self, client_id: str, changes: ClientChanges, *, change_subjects: bool = False) -> Client:
         """Change what is named. Every worker goes by it within about a second, for refresh tokens that are out too;
         access tokens that are out stay what they are.
 
+        With `change_subjects` the client may come to call its users something else. It does not know them any more
+        then, so every token that it was given is dead when this returns: none is refreshed into one for a stranger.
+
         Raises:
             NotFound: there is no such client.
-            InvalidValue: it would contradict itself.
-            Unavailable: the store cannot be asked.
+            InvalidValue: it would contradict itself; its sector does not know it; or its users would be called
+                something else, and nobody said that this is meant.
+            Unavailable: the store cannot be asked; or tokens may still be live: try again.
         """
-        async with self._db.transaction() as tx:
-            client = await clients.find_client_for_update(tx, client_id)
-            if client is None:
-                raise NotFound("there is no such client")
-            changed = change_client(client, changes)
-            await clients.update_client(tx, changed)
-            event = self._audit.build(Event.CLIENT_UPDATED, client_id=client_id, changed=sorted(changes))
-            await self._audit.record(tx, event)
-        return changed
+        for _ in range(ATTEMPTS):
+            seen = await self.get(client_id)
+            wanted = change_client(seen, changes)
+            if sector_of(wanted) != sector_of(seen) and not change_subjects:
+                raise InvalidValue(
+                    "this would change what the client calls its users, and end its tokens: say --change-subjects if "
+                    "that is meant",
+                    pointer="/subject_type",
+                )
+            if _of_sector(wanted) != _of_sector(seen):
+                await self._sectors.check(wanted)
+            async with self._revocations.revoke() as revoking:
+                client = await clients.find_client_for_update(revoking.tx, client_id)
+                if client is None or _of_sector(client) != _of_sector(seen):
+                    continue  # others change it, too
+                changed = change_client(client, changes)
+                await clients.update_client(revoking.tx, changed)
+                revoking.note(Event.CLIENT_UPDATED, client_id=client_id, changed=sorted(changes))
+                if change_subjects:  # also of who tries again, and changes nothing any more (C5)
+                    await revoking.client(client_id)
+            return changed
+        raise Unavailable("somebody changes the client again and again")
 
     async def disable(self, client_id: str) -> None:
         """Every token it was given is dead when this returns. Raises NotFound, Unavailable."""
@@ -152,3 +175,8 @@ class Clients:
             raise NotFound("there is no such client")
         async with self._revocations.revoke() as revoking:
             await revoking.client(client_id)
+
+
+def _of_sector(client: Client) -> tuple[object, ...]:
+    """All that a sector is made of."""
+    return client.subject_type, client.sector_identifier_uri, set(client.redirect_uris)

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from authsvc.clock import Clock
-from authsvc.errors import AuthsvcError
+from authsvc.errors import AuthsvcError, Unavailable
 from authsvc.flows.client_auth import ClientAuth, FindAddress
 from authsvc.flows.coalescer import Answerable, Found
 from authsvc.flows.families import Families
 from authsvc.flows.issuance import Issuance
 from authsvc.flows.limits import Limits
 from authsvc.flows.recognition import Recognised, Recognition
+from authsvc.flows.subjects import Subjects
 from authsvc.metrics import Metrics
 from authsvc.models import AccessToken, Client
 from authsvc.protocol import introspection as rules
@@ -29,6 +30,7 @@ class Introspection:
         recognition: Recognition,
         families: Families,
         issuance: Issuance,
+        subjects: Subjects,
         clock: Clock,
         metrics: Metrics,
         *,
@@ -39,6 +41,7 @@ class Introspection:
         self._recognition = recognition
         self._families = families
         self._issuance = issuance
+        self._subjects = subjects
         self._clock = clock
         self._issuer = issuer
         self._count = metrics.introspected
@@ -100,7 +103,7 @@ class Introspection:
     def begin(self, authorization: bytes, token: bytes, audience: str | None = None) -> bytes | Recognised | None:
         """As `introspect` does, or `find_live`, for a caller who is known already, and without a wait: so a question
         costs no task. The answer, or a token of which is still to be asked whether it is revoked: see `ask`. None: this
-        has to go the long way, and nothing has been done.
+        has to go the long way, and nothing has been done, but that it may have been counted.
         """
         copy = self._client_auth.find_proven(authorization)
         if copy is None or copy.client.is_public or token.startswith(_REFRESH_PREFIX):
@@ -108,7 +111,10 @@ class Introspection:
         caller = copy.client
         if not self._recognition.is_up_to_date or not self._limits.admits_introspection(caller):
             return None
-        known = self._recognition.find(token)
+        try:
+            known = self._recognition.find(token)
+        except Unavailable:
+            return None
         if known is None or not rules.is_for(caller, known.token, audience):
             self._count["inactive"](1)
             return rules.INACTIVE
@@ -166,4 +172,8 @@ class Introspection:
         if found is None or found[1].client_id != caller.client_id:
             return rules.INACTIVE
         grant = await self._families.find_live(found[0])
-        return rules.INACTIVE if grant is None else rules.build_refresh_answer(grant, self._issuer)
+        if grant is None:
+            return rules.INACTIVE
+        client = await self._subjects.find_client(grant.client_id, grant.generations.client)
+        names = await self._subjects.names_for(client)
+        return rules.build_refresh_answer(grant, self._issuer, sub=names.of_user(grant.sub))

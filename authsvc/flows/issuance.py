@@ -6,15 +6,16 @@ from datetime import datetime
 from authsvc.clock import Clock
 from authsvc.entropy import Entropy, mint_id
 from authsvc.errors import Unavailable
-from authsvc.flows.client_copies import ClientCopies
 from authsvc.flows.keys import SigningKeys
 from authsvc.flows.revocations import Revocations
+from authsvc.flows.subjects import Subjects
 from authsvc.models import AccessToken, Client, Generations, Grant, JsonObject
 from authsvc.protocol import access_token, claims, id_token
 from authsvc.protocol.id_token import IdToken
 from authsvc.protocol.jwt import Signer
 from authsvc.protocol.revocation import key_mark
 from authsvc.protocol.scopes import OPENID
+from authsvc.protocol.subjects import PLAIN, Names
 from authsvc.protocol.token_request import TokenResponse
 from authsvc.tables import users
 from authsvc.tables.db import Database
@@ -77,7 +78,7 @@ class Issuance:
         db: Database,
         keys: SigningKeys,
         revocations: Revocations,
-        copies: ClientCopies,
+        subjects: Subjects,
         clock: Clock,
         entropy: Entropy,
         *,
@@ -87,7 +88,7 @@ class Issuance:
         self._db = db
         self._keys = keys
         self._revocations = revocations
-        self._copies = copies
+        self._subjects = subjects
         self._clock = clock
         self._entropy = entropy
         self._issuer = issuer
@@ -97,15 +98,19 @@ class Issuance:
         """Mint an access token (RFC 9068), and an ID token beside it where the scope has `openid`.
 
         Raises:
+            InvalidClient: it is for a user of a client that is gone.
             Unavailable: the keys or the store cannot be asked.
         """
-        client = await self._find_relying_party(authorization)
-        signer, id_signer = await self._living_signers(None if client is None else client.id_token_algorithm)
-        token, text = self._mint(authorization, signer)
+        client = await self._find_client(authorization)
+        names = PLAIN if client is None else await self._subjects.names_for(client)
+        relying_party = client if OPENID in authorization.scope else None
+        id_algorithm = None if relying_party is None else relying_party.id_token_algorithm
+        signer, id_signer = await self._living_signers(id_algorithm)
+        token, text = self._mint(authorization, signer, names)
         id_text = None
-        if client is not None and id_signer is not None:
-            profile = await self._find_profile(authorization, client)
-            id_text = self._mint_id_token(token, text, id_signer, authorization, profile)
+        if relying_party is not None and id_signer is not None:
+            profile = await self._find_profile(authorization, relying_party)
+            id_text = self._mint_id_token(token, text, id_signer, authorization, profile, names)
         return _response(authorization, token, text, id_text)
 
     def find_signer(self) -> Signer | None:
@@ -114,9 +119,9 @@ class Issuance:
 
     def issue_at_once(self, authorization: Authorization, signer: Signer) -> TokenResponse:
         """As `issue`, where there is nothing to wait for: an access token alone, and its key has not been killed."""
-        return _response(authorization, *self._mint(authorization, signer))
+        return _response(authorization, *self._mint(authorization, signer, PLAIN))
 
-    def _mint(self, authorization: Authorization, signer: Signer) -> tuple[AccessToken, str]:
+    def _mint(self, authorization: Authorization, signer: Signer, names: Names) -> tuple[AccessToken, str]:
         issued_at = int(self._clock.unix())
         lifetime = self._seconds
         if authorization.ends_at is not None:
@@ -136,8 +141,9 @@ class Issuance:
             sid=authorization.sid,
             authenticated_at=None if at is None else int(at.timestamp()),
             methods=authorization.methods,
+            pairwise_sub=names.pairwise_of(authorization.sub),
         )
-        return token, signer.sign(access_token.TYP, access_token.build_claims(token, self._issuer))
+        return token, signer.sign(access_token.TYP, access_token.build_claims(token, self._issuer, names.secret))
 
     async def sign(self, typ: str, claims: JsonObject, algorithm: str) -> str:
         """A JWT for a client, signed with this algorithm and no other.
@@ -150,14 +156,14 @@ class Issuance:
             raise Unavailable("no key signs at this moment")
         return signer.sign(typ, claims, is_for_us=False)
 
-    # --- The ID token
-
-    async def _find_relying_party(self, authorization: Authorization) -> Client | None:
-        """The client that is to get an ID token, if it is to get one."""
-        if OPENID not in authorization.scope or authorization.generations.user is None:
+    async def _find_client(self, authorization: Authorization) -> Client | None:
+        """The client that gets tokens of a user. None: it gets its own, in which nobody is named."""
+        generations = authorization.generations
+        if generations.user is None:
             return None
-        copy = await self._copies.find(authorization.client_id)
-        return None if copy is None else copy.client
+        return await self._subjects.find_client(authorization.client_id, generations.client)
+
+    # --- The ID token
 
     async def _find_profile(self, authorization: Authorization, client: Client) -> JsonObject:
         """The claims that are wanted in the ID token itself: only by name, for all that comes with a scope is told by
@@ -169,19 +175,26 @@ class Issuance:
         return {} if user is None else claims.tell(user, names)
 
     def _mint_id_token(
-        self, token: AccessToken, text: str, signer: Signer, authorization: Authorization, profile: JsonObject
+        self,
+        token: AccessToken,
+        text: str,
+        signer: Signer,
+        authorization: Authorization,
+        profile: JsonObject,
+        names: Names,
     ) -> str:
         """It lives as long as the access token beside it. It names the session that the user logged in to, be the
         access token of none: by that name the client is told when the session ends (BCL-04)."""
+        sid = token.sid or authorization.opened_in
         told = IdToken(
             issuer=self._issuer,
-            sub=token.sub,
+            sub=names.of_user(token.sub),
             client_id=token.client_id,
             issued_at=token.issued_at,
             expires_at=token.expires_at,
             authenticated_at=token.authenticated_at,
             methods=token.methods,
-            sid=token.sid or authorization.opened_in,
+            sid=None if sid is None else names.of_session(sid),
             nonce=authorization.nonce,
         )
         built = id_token.build_claims(told, access_token=text, algorithm=signer.algorithm, profile=profile)

@@ -12,6 +12,7 @@ from authsvc.flows.client_copies import ClientCopies
 from authsvc.flows.families import Families
 from authsvc.flows.issuance import Issuance, authorization_of
 from authsvc.flows.password_login import FIRST_PARTY_CLIENT_ID, PasswordLogin
+from authsvc.flows.subjects import Subjects
 from authsvc.logs import get_logger
 from authsvc.models import Client, Grant, GrantType, User
 from authsvc.protocol.accounts import LoginRequest, LoginResponse, build_profile
@@ -29,15 +30,16 @@ log = get_logger(__name__)
 class SessionTokens:
     """What a login UI gets for a session: an access token, and a refresh token where its client may use one."""
 
-    def __init__(self, issuance: Issuance, families: Families, copies: ClientCopies) -> None:
+    def __init__(self, issuance: Issuance, families: Families, subjects: Subjects) -> None:
         self._issuance = issuance
         self._families = families
-        self._copies = copies
+        self._subjects = subjects
 
     async def issue(self, grant: Grant, user: User, scope: tuple[str, ...]) -> LoginResponse:
-        """Raises Unavailable."""
-        copy = await self._copies.find(grant.client_id)
-        refreshes = copy is not None and GrantType.REFRESH_TOKEN in copy.client.grant_types
+        """Raises InvalidClient: it is gone. Unavailable."""
+        client = await self._subjects.find_client(grant.client_id, grant.generations.client)
+        names = await self._subjects.names_for(client)
+        refreshes = GrantType.REFRESH_TOKEN in client.grant_types
         refresh_token = await self._families.refresh_token_of(grant) if refreshes else None
         issued = await self._issuance.issue(
             authorization_of(grant, scope=scope, audience=grant.audience, refresh_token=refresh_token)
@@ -50,7 +52,7 @@ class SessionTokens:
             id_token=issued.id_token or UNSET,
             scope=format_scope(issued.scope),
             client_id=grant.client_id,
-            user=build_profile(user),
+            user=build_profile(user, sub=names.of_user(user.sub)),
         )
 
 

@@ -10,11 +10,13 @@ from authsvc.clock import Clock
 from authsvc.flows.client_copies import ClientCopies
 from authsvc.flows.keys import SigningKeys
 from authsvc.flows.sealed_secrets import SealedSecret
+from authsvc.flows.subjects import Subjects
 from authsvc.logs import get_logger
 from authsvc.models import Client, Session
 from authsvc.protocol import id_token, jwt, logout
 from authsvc.protocol.forms import Form
 from authsvc.protocol.logout import Asked, Hint, LogoutRequest, Step
+from authsvc.protocol.subjects import PLAIN
 from authsvc.tables import inherited_clients
 from authsvc.tables.db import Database
 
@@ -36,11 +38,20 @@ class PendingLogout:
 
 class LogoutRequests:
     def __init__(
-        self, db: Database, copies: ClientCopies, keys: SigningKeys, secret: SealedSecret, clock: Clock, *, issuer: str
+        self,
+        db: Database,
+        copies: ClientCopies,
+        keys: SigningKeys,
+        subjects: Subjects,
+        secret: SealedSecret,
+        clock: Clock,
+        *,
+        issuer: str,
     ) -> None:
         self._db = db
         self._copies = copies
         self._keys = keys
+        self._subjects = subjects
         self._secret = secret
         self._clock = clock
         self._issuer = issuer
@@ -73,10 +84,13 @@ class LogoutRequests:
 
     async def decide(self, pending: PendingLogout, session: Session | None) -> Step:
         """What comes next, in a browser with this session. Raises Unavailable."""
-        hint, known_as = pending.request.hint, frozenset[str]()
-        if session is not None and hint is not None and hint.sub == session.sub and hint.sid != session.sid:
-            known_as = await inherited_clients.list_names(self._db, session.sid, hint.client_id)
-        return logout.next_step(pending.request, session, known_as)
+        hint, names, replaced = pending.request.hint, PLAIN, frozenset[str]()
+        if session is not None and hint is not None:
+            copy = await self._copies.find(hint.client_id)  # a client that is disabled by now is believed, too
+            names = PLAIN if copy is None else await self._subjects.names_for(copy.client)
+            if hint.sub == names.of_user(session.sub) and hint.sid != names.of_session(session.sid):
+                replaced = await inherited_clients.list_names(self._db, session.sid, hint.client_id)
+        return logout.next_step(pending.request, session, names, replaced)
 
     async def _find_client(self, client_id: str | None) -> Client | None:
         copy = None if client_id is None else await self._copies.find(client_id)

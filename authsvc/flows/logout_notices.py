@@ -14,8 +14,9 @@ from urllib.parse import urlencode
 from authsvc.adapters.outbound import Outbound
 from authsvc.clock import Clock
 from authsvc.entropy import Entropy, mint_id
-from authsvc.errors import OutboundFailed, OutboundRefused, Unavailable
+from authsvc.errors import InvalidClient, OutboundFailed, OutboundRefused, Unavailable
 from authsvc.flows.issuance import Issuance
+from authsvc.flows.subjects import Subjects
 from authsvc.logs import get_logger
 from authsvc.metrics import Metrics
 from authsvc.models import LogoutNotice
@@ -38,6 +39,7 @@ class LogoutNotices:
         self,
         db: Database,
         issuance: Issuance,
+        subjects: Subjects,
         outbound: Outbound,
         clock: Clock,
         entropy: Entropy,
@@ -49,6 +51,7 @@ class LogoutNotices:
         """`bell` is rung where there is something to send."""
         self._db = db
         self._issuance = issuance
+        self._subjects = subjects
         self._outbound = outbound
         self._clock = clock
         self._entropy = entropy
@@ -105,14 +108,22 @@ class LogoutNotices:
         try:
             outcome = judge(await self._tell(notice, notice.uri))
             await self._write_down(notice, outcome)
+        except InvalidClient:  # it is gone by now, and what it was to be told with it
+            return
         except Unavailable:  # no key, or no PostgreSQL: it is due again when the claim ends
             log.warning("a logout notice waits for the store", client_id=notice.client_id)
 
     async def _tell(self, notice: LogoutNotice, uri: str) -> int | None:
-        """The status of its answer. Raises Unavailable: the token cannot be signed."""
+        """The status of its answer.
+
+        Raises:
+            InvalidClient: there is no such client any more.
+            Unavailable: what it calls the user is not known here, or the token cannot be signed.
+        """
+        names = await self._subjects.names_for(await self._subjects.find_client(notice.client_id, notice.generation))
         claims = build_claims(
-            issuer=self._issuer, client_id=notice.client_id, sub=notice.sub, sid=notice.sid,
-            jti=mint_id(self._entropy), now=int(self._clock.unix()),
+            issuer=self._issuer, client_id=notice.client_id, sub=names.of_user(notice.sub),
+            sid=names.of_session(notice.sid), jti=mint_id(self._entropy), now=int(self._clock.unix()),
         )  # fmt: skip
         token = await self._issuance.sign(TYP, claims, notice.algorithm)
         body = urlencode({"logout_token": token}).encode()

@@ -6,14 +6,20 @@ from hashlib import sha256
 import msgspec
 
 from authsvc.clock import Clock
+from authsvc.errors import Unavailable
 from authsvc.flows.coalescer import Answerable, Found
 from authsvc.flows.keys import SigningKeys
 from authsvc.flows.revocations import Revocations
+from authsvc.flows.subjects import Subjects
 from authsvc.models import AccessToken, Generations
 from authsvc.protocol import access_token, introspection, jwt
 from authsvc.protocol.revocation import Marks, marks_of, names_of
 
 MAX_COMMON = 10_000
+
+
+class _Unopened(Unavailable):
+    """What opens it is not at hand."""
 
 
 class _Own(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -28,6 +34,7 @@ class _Own(msgspec.Struct, frozen=True, array_like=True, gc=False):
     grant_id: str | None
     sid: str | None
     authenticated_at: int | None
+    pairwise_sub: str | None
 
 
 class _Common(msgspec.Struct, frozen=True, gc=False):
@@ -70,6 +77,7 @@ class _Memory(msgspec.Struct, gc=False):
             sid=own.sid,
             authenticated_at=own.authenticated_at,
             methods=common.methods,
+            pairwise_sub=own.pairwise_sub,
         )
 
 
@@ -111,10 +119,18 @@ class Recognition:
     which leads to the same marks."""
 
     def __init__(
-        self, keys: SigningKeys, revocations: Revocations, clock: Clock, *, issuer: str, capacity: int
+        self,
+        keys: SigningKeys,
+        revocations: Revocations,
+        subjects: Subjects,
+        clock: Clock,
+        *,
+        issuer: str,
+        capacity: int,
     ) -> None:
         self._keys = keys
         self._revocations = revocations
+        self._subjects = subjects
         self._clock = clock
         self._issuer = issuer
         self._capacity = capacity
@@ -122,10 +138,11 @@ class Recognition:
         self._common: dict[_Common, _Common] = {}
 
     async def recognise(self, text: str) -> Recognised | None:
-        """The token, if it is one of ours and its time has not run out. Asks no store, but for keys that are overdue.
+        """The token, if it is one of ours and its time has not run out. Asks no store, but for keys that are overdue
+        and, once, for what opens the tokens of clients with pairwise subjects.
 
         Raises:
-            Unavailable: the signing keys have never been read, or are overdue and cannot be.
+            Unavailable: the signing keys have never been read, or are overdue and cannot be; or it cannot be opened.
         """
         return self._if_current(await self._identify(text))
 
@@ -147,7 +164,11 @@ class Recognition:
 
     def find(self, text: bytes) -> Recognised | None:
         """As `recognise`, of an ASCII text, with the keys that are at hand; also None for what was found revoked. Only
-        while `is_up_to_date`."""
+        while `is_up_to_date`.
+
+        Raises:
+            Unavailable: what opens it is not at hand. `recognise` fetches it.
+        """
         digest = sha256(text).digest()
         memory = self._known.get(digest)
         if memory is None:
@@ -178,16 +199,25 @@ class Recognition:
         digest = sha256(text.encode("utf-8", "surrogatepass")).digest()
         if (memory := self._known.get(digest)) is not None:
             return Recognised(memory, memory.token())
-        known = self._verify(text, digest)
+        known = await self._verify_opened(text, digest)
         if known is None and await self._keys.catch_up():
-            known = self._verify(text, digest)
+            known = await self._verify_opened(text, digest)
         return known
+
+    async def _verify_opened(self, text: str, digest: bytes) -> Recognised | None:
+        try:
+            return self._verify(text, digest)
+        except _Unopened:
+            await self._subjects.fetch_secret()
+            return self._verify(text, digest)
 
     def _verify(self, text: str, digest: bytes) -> Recognised | None:
         signed = jwt.verify_signature(text, self._keys.ring.verifiers, typ=access_token.TYP)
         if isinstance(signed, jwt.Rejected):
             return None
-        token = access_token.read(signed, self._issuer)
+        token = access_token.read(signed, self._issuer, self._subjects.secret)
+        if token is access_token.SEALED:
+            raise _Unopened
         if isinstance(token, jwt.Rejected):
             return None
         memory = self._prepare(token)
@@ -208,7 +238,7 @@ class Recognition:
         sub = None if token.sub == token.client_id else token.sub
         own = _Own(
             token.jti, sub, token.issued_at, token.expires_at, generations.user,
-            token.grant_id, token.sid, token.authenticated_at,
+            token.grant_id, token.sid, token.authenticated_at, token.pairwise_sub,
         )  # fmt: skip
         answer = introspection.build_answer(token, self._issuer)
         return _Memory(_pack(own), self._common.setdefault(common, common), answer)

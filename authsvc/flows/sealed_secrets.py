@@ -21,6 +21,11 @@ class SealedSecret:
         self._master_key = master_key
         self._value: bytes | None = None
 
+    @property
+    def at_hand(self) -> bytes | None:
+        """The secret, if this worker has it already."""
+        return self._value
+
     async def get(self) -> bytes:
         """The secret; asks the store the first time only.
 

@@ -8,6 +8,7 @@ from authsvc.flows.recognition import Recognition
 from authsvc.models import AccessToken, Client, JsonObject
 from authsvc.protocol import claims as rules
 from authsvc.protocol import id_token
+from authsvc.protocol.access_token import shown_sub
 from authsvc.protocol.scopes import OPENID
 from authsvc.tables import grants, users
 from authsvc.tables.db import Database
@@ -48,7 +49,7 @@ class UserInfo:
         if copy is None or user is None or user.disabled_at is not None:
             raise InvalidToken("the access token is not valid here")
         names = rules.claims_of_scope(token.scope) | await self._asked_for(token, copy.client)
-        claims = {"sub": user.sub} | rules.tell(user, names)
+        claims = {"sub": shown_sub(token)} | rules.tell(user, names)
         algorithm = copy.client.userinfo_algorithm
         return claims if algorithm is None else await self._sign(claims, copy.client, algorithm)
 

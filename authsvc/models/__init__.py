@@ -5,7 +5,15 @@ Those that every introspection makes are msgspec's, which makes one in a tenth o
 
 from authsvc.models.audit import AuditEvent, AuditFilter, AuditSeal
 from authsvc.models.cache import CacheMode, CacheState
-from authsvc.models.clients import ApplicationType, AuthMethod, Client, ConsentPolicy, GrantType, IntrospectionRight
+from authsvc.models.clients import (
+    ApplicationType,
+    AuthMethod,
+    Client,
+    ConsentPolicy,
+    GrantType,
+    IntrospectionRight,
+    SubjectType,
+)
 from authsvc.models.json_object import JsonObject
 from authsvc.models.limits import Budget, Limiter, Refusal
 from authsvc.models.people import Connection, Consent, LogoutNotice, OpenSession, Session, User
@@ -49,5 +57,6 @@ __all__ = [
     "SealedRow",
     "Session",
     "SigningKey",
+    "SubjectType",
     "User",
 ]

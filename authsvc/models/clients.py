@@ -40,6 +40,13 @@ class ApplicationType(StrEnum):
     """On the user's own device."""
 
 
+class SubjectType(StrEnum):
+    """By what a client knows its users (OpenID Connect Core §8)."""
+
+    PUBLIC = "public"
+    PAIRWISE = "pairwise"
+
+
 class ConsentPolicy(StrEnum):
     """Whether users are asked before a client gets anything of theirs."""
 
@@ -98,6 +105,8 @@ class Client:
     request_object_algorithm: str | None = None
     require_pushed_request: bool = False
     require_signed_request: bool = False
+    subject_type: SubjectType = SubjectType.PUBLIC
+    sector_identifier_uri: str | None = None
 
     @property
     def has_keys(self) -> bool:

@@ -75,7 +75,7 @@ class Consent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogoutNotice:
-    """A client is to be told that a session has ended, by the name under which it knows it."""
+    """A client is to be told that a session has ended. `sid` is that in which it was given something."""
 
     notice_id: int
     client_id: str
@@ -90,3 +90,5 @@ class LogoutNotice:
     """Where it is told; None: it is not, any more."""
     algorithm: str
     """By which it knows our ID tokens."""
+    generation: int
+    """The client's number: what it calls users and sessions it has called them since then."""

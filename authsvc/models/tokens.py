@@ -98,6 +98,8 @@ class AccessToken(msgspec.Struct, frozen=True, gc=False):
     authenticated_at: int | None = None
     methods: tuple[str, ...] = ()
     """RFC 8176 names of how the user authenticated (`amr`)."""
+    pairwise_sub: str | None = None
+    """What its client calls the user; None: by `sub`, which is never shown where there is this."""
 
 
 @dataclass(frozen=True, slots=True)

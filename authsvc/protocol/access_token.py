@@ -7,8 +7,10 @@ from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType, ValidationError
 
 from authsvc.errors import InvalidScope
 from authsvc.models import AccessToken, Generations, JsonObject
+from authsvc.protocol import subjects
 from authsvc.protocol.jwt import Rejected, Signed, Verified
 from authsvc.protocol.scopes import format_scope, parse_scope
+from authsvc.protocol.subjects import Hidden
 
 TYP = "at+jwt"
 MAX_LIFETIME = 3600
@@ -43,26 +45,36 @@ class _Claims(Struct, omit_defaults=True):
     nbf: _NumericDate | UnsetType = UNSET
     scope: _Text = ""
     grant_id: _Text = ""
+    sealed: _Text = ""
     sid: _Text = ""
     auth_time: _NumericDate | UnsetType = UNSET
     amr: tuple[_Text, ...] = ()
 
 
 _OTHER_CLAIMS = Rejected("the claims are not those of an access token")
+SEALED = Rejected("what is hidden is not opened without the secret")
 
 _decode = json.Decoder(_Claims).decode
 _encode = json.Encoder().encode
 
 
-def build_claims(token: AccessToken, issuer: str) -> JsonObject:
-    """The claims of RFC 9068 §2.2, with `gen` and `grant_id` of our own: what a revocation is held against."""
+def shown_sub(token: AccessToken) -> str:
+    """Whose token it is, as everybody outside is told."""
+    return token.sub if token.pairwise_sub is None else token.pairwise_sub
+
+
+def build_claims(token: AccessToken, issuer: str, secret: bytes | None = None) -> JsonObject:
+    """The claims of RFC 9068 §2.2, with `gen` and `grant_id` of our own: what a revocation is held against.
+
+    `secret` is needed for a token with a pairwise `sub`: there what is the same in all tokens of a user is in `sealed`.
+    """
     generations = token.generations
     gen = {"c": generations.client, "g": generations.everything}
-    if generations.user is not None:
+    if generations.user is not None and token.pairwise_sub is None:
         gen["u"] = generations.user
     claims: JsonObject = {
         "iss": issuer,
-        "sub": token.sub,
+        "sub": shown_sub(token),
         "aud": token.audience[0] if len(token.audience) == 1 else list(token.audience),
         "exp": token.expires_at,
         "iat": token.issued_at,
@@ -74,7 +86,9 @@ def build_claims(token: AccessToken, issuer: str) -> JsonObject:
         claims["scope"] = format_scope(token.scope)
     if token.grant_id is not None:
         claims["grant_id"] = token.grant_id
-    if token.sid is not None:
+    if token.pairwise_sub is not None:
+        claims["sealed"] = _seal(token, secret)
+    elif token.sid is not None:
         claims["sid"] = token.sid
     if token.authenticated_at is not None:
         claims["auth_time"] = token.authenticated_at
@@ -83,33 +97,40 @@ def build_claims(token: AccessToken, issuer: str) -> JsonObject:
     return claims
 
 
-def read(signed: Signed, issuer: str) -> AccessToken | Rejected:
+def _seal(token: AccessToken, secret: bytes | None) -> str:
+    if secret is None or token.generations.user is None:
+        raise ValueError("a token with a pairwise sub is a user's, and needs a secret")
+    return subjects.seal(secret, token.jti, Hidden(token.sub, token.generations.user, token.sid))
+
+
+def read(signed: Signed, issuer: str, secret: bytes | None = None) -> AccessToken | Rejected:
     """As `parse`, in a third of the time where every byte is as it is minted here."""
     try:
         claims = _decode(signed.payload)
         # What comes out again as it went in had no name twice, and none that is unknown here.
         if _encode(claims) == signed.payload:
-            return _make(signed.kid, claims, issuer)
+            return _make(signed.kid, claims, issuer, secret)
     except (DecodeError, RecursionError):
         pass
     verified = signed.read()
-    return parse(verified, issuer) if isinstance(verified, Verified) else verified
+    return parse(verified, issuer, secret) if isinstance(verified, Verified) else verified
 
 
-def parse(verified: Verified, issuer: str) -> AccessToken | Rejected:
+def parse(verified: Verified, issuer: str, secret: bytes | None = None) -> AccessToken | Rejected:
     """Read the claims of a token whose signature and `typ` are right. Never raises; looks at no clock.
 
     What `build_claims` writes is demanded in its exact type. A token is a user's, with the user's number and a session
-    or a grant, or it is a client's own, with none of these.
+    or a grant, or it is a client's own, with none of these. `SEALED` is the answer to one that is right but for what
+    only the secret opens, where there is none.
     """
     try:
         claims = convert(verified.claims, _Claims)
     except ValidationError:
         return _OTHER_CLAIMS
-    return _make(verified.kid, claims, issuer)
+    return _make(verified.kid, claims, issuer, secret)
 
 
-def _make(kid: str, claims: _Claims, issuer: str) -> AccessToken | Rejected:
+def _make(kid: str, claims: _Claims, issuer: str, secret: bytes | None) -> AccessToken | Rejected:
     try:
         scope = parse_scope(claims.scope) if claims.scope else ()
     except InvalidScope:
@@ -126,12 +147,20 @@ def _make(kid: str, claims: _Claims, issuer: str) -> AccessToken | Rejected:
     if claims.nbf is not UNSET and claims.nbf > issued_at:
         return Rejected("a beginning that is not given here")
     user_generation = None if claims.gen.u is UNSET else claims.gen.u
-    is_user = claims.sub != claims.client_id
-    if is_user != (user_generation is not None) or is_user != bool(claims.sid or claims.grant_id):
+    sub, sid, pairwise_sub = claims.sub, claims.sid or None, None
+    if claims.sealed:
+        if secret is None:
+            return SEALED
+        hidden = subjects.open_sealed(secret, claims.jti, claims.sealed)
+        if hidden is None or user_generation is not None or sid is not None:
+            return Rejected("what is hidden was not hidden here")
+        (sub, user_generation, sid), pairwise_sub = hidden, claims.sub
+    is_user = sub != claims.client_id
+    if is_user != (user_generation is not None) or is_user != bool(sid or claims.grant_id):
         return Rejected("neither a token of a user nor one of a client")
     return AccessToken(
         jti=claims.jti,
-        sub=claims.sub,
+        sub=sub,
         client_id=claims.client_id,
         kid=kid,
         audience=audience,
@@ -140,9 +169,10 @@ def _make(kid: str, claims: _Claims, issuer: str) -> AccessToken | Rejected:
         expires_at=expires_at,
         generations=Generations(claims.gen.c, claims.gen.g, user_generation),
         grant_id=claims.grant_id or None,
-        sid=claims.sid or None,
+        sid=sid,
         authenticated_at=None if claims.auth_time is UNSET else math.floor(claims.auth_time),
         methods=claims.amr,
+        pairwise_sub=pairwise_sub,
     )
 
 

@@ -64,9 +64,10 @@ class LoginResponse(Struct, frozen=True, kw_only=True):
     id_token: str | UnsetType = UNSET
 
 
-def build_profile(user: User) -> Profile:
+def build_profile(user: User, *, sub: str | None = None) -> Profile:
+    """`sub`: what the client calls the user that this is told to. None: no client asks."""
     return Profile(
-        sub=user.sub,
+        sub=user.sub if sub is None else sub,
         email=user.email,
         email_verified=user.email_verified,
         claims=user.claims,

@@ -13,6 +13,7 @@ from authsvc.models import (
     GrantType,
     IntrospectionRight,
     JsonObject,
+    SubjectType,
 )
 from authsvc.protocol import client_keys
 from authsvc.protocol.jwa import ALGORITHMS
@@ -21,6 +22,7 @@ from authsvc.protocol.outbound import is_outbound_uri
 from authsvc.protocol.redirects import check_redirect_uri, is_web_page
 from authsvc.protocol.resources import parse_resource
 from authsvc.protocol.scopes import format_scope, parse_scope
+from authsvc.protocol.sectors import check_sector
 
 MAX_NAME = 200
 MAX_REDIRECT_URIS = 50
@@ -63,6 +65,8 @@ class ClientRegistration:
     request_object_algorithm: str | None = None
     require_pushed_request: bool = False
     require_signed_request: bool = False
+    subject_type: SubjectType = SubjectType.PUBLIC
+    sector_identifier_uri: str | None = None
 
 
 class SignInSettings(TypedDict, total=False):
@@ -90,6 +94,8 @@ class SignInSettings(TypedDict, total=False):
     request_object_algorithm: str | None
     require_pushed_request: bool
     require_signed_request: bool
+    subject_type: SubjectType
+    sector_identifier_uri: str | None
 
 
 class ClientChanges(SignInSettings, total=False):
@@ -163,9 +169,12 @@ def build_client(
         request_object_algorithm=registration.request_object_algorithm,
         require_pushed_request=registration.require_pushed_request,
         require_signed_request=registration.require_signed_request,
+        subject_type=registration.subject_type,
+        sector_identifier_uri=registration.sector_identifier_uri,
     )
     _check_sign_in(made)
     _check_logout(made)
+    check_sector(made)
     return made
 
 
@@ -292,6 +301,8 @@ def change_client(client: Client, changes: ClientChanges) -> Client:
         request_object_algorithm=client.request_object_algorithm,
         require_pushed_request=client.require_pushed_request,
         require_signed_request=client.require_signed_request,
+        subject_type=client.subject_type,
+        sector_identifier_uri=client.sector_identifier_uri,
     )
     asked = build_client(
         replace(present, **changes), client_id=client.client_id, secret_digests=(), now=client.created_at

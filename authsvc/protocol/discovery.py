@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from authsvc.models import AuthMethod, JsonObject
+from authsvc.models import AuthMethod, JsonObject, SubjectType
 from authsvc.protocol import id_token
 from authsvc.protocol.authorization import DISPLAYS, RESPONSE_TYPES, Prompt
 from authsvc.protocol.claims import SCOPES, USER_CLAIMS
@@ -54,7 +54,7 @@ def build_metadata(
         "userinfo_endpoint": f"{issuer}/oauth2/userinfo",
         "userinfo_signing_alg_values_supported": list(ALGORITHMS),
         "id_token_signing_alg_values_supported": list(ALGORITHMS),
-        "subject_types_supported": ["public"],
+        "subject_types_supported": [str(each) for each in SubjectType],
         "scopes_supported": [OPENID, *SCOPES, OFFLINE_ACCESS],
         "claim_types_supported": ["normal"],
         "claims_supported": [*id_token.CLAIMS, *USER_CLAIMS],

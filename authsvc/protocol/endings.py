@@ -23,6 +23,7 @@ class Trigger(StrEnum):
     USER_DELETED = "a user is deleted"
     CONSENT_WITHDRAWN = "a user takes a client's access back"
     CLIENT_REVOKED = "the operator revokes a client's tokens"
+    SUBJECTS_CHANGED = "a client is to call its users something else"
     CLIENT_DISABLED = "a client is disabled"
     CLIENT_DELETED = "a client is deleted"
     KEY_KILLED = "a signing key is killed"
@@ -78,6 +79,7 @@ ENDS: dict[Trigger, Ends] = {
     Trigger.USER_DELETED: _TOKENS_OF_USER,
     Trigger.CONSENT_WITHDRAWN: Ends(Reach.CONNECTION, Reach.CONNECTION, Reach.NOTHING, False),
     Trigger.CLIENT_REVOKED: _ONE_CLIENT,
+    Trigger.SUBJECTS_CHANGED: _ONE_CLIENT,
     Trigger.CLIENT_DISABLED: _ONE_CLIENT,
     Trigger.CLIENT_DELETED: _ONE_CLIENT,
     Trigger.KEY_KILLED: Ends(Reach.NOTHING, Reach.KEY, Reach.NOTHING, False),

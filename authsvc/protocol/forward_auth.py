@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from authsvc.errors import InsufficientScope, InvalidRequest, InvalidScope, InvalidTarget, InvalidToken
 from authsvc.models import AccessToken
+from authsvc.protocol.access_token import shown_sub
 from authsvc.protocol.resources import parse_resource
 from authsvc.protocol.scopes import format_scope, parse_scope
 
@@ -59,16 +60,18 @@ def check_scope(token: AccessToken, requirement: Requirement) -> None:
 
 
 def build_headers(token: AccessToken) -> list[tuple[bytes, bytes]]:
-    """Who is let through, for whoever is behind the gateway. Always all three: a gateway that copies them replaces what
-    the caller had sent under these names, and with nothing to copy some would leave that as it is.
+    """Who is let through, for whoever is behind the gateway, by the name that the token's client has for them. Always
+    all three: a gateway that copies them replaces what the caller had sent under these names, and with nothing to copy
+    some would leave that as it is.
 
     Raises:
         InvalidToken: a value would not stay in its header as it is. None that is minted here is such.
     """
-    if not (_WORD.fullmatch(token.sub) and _WORD.fullmatch(token.client_id)):
+    sub = shown_sub(token)
+    if not (_WORD.fullmatch(sub) and _WORD.fullmatch(token.client_id)):
         raise InvalidToken("the access token is not valid here")
     return [
-        (b"auth-subject", token.sub.encode("ascii")),
+        (b"auth-subject", sub.encode("ascii")),
         (b"auth-client", token.client_id.encode("ascii")),
         (b"auth-scope", format_scope(token.scope).encode("ascii")),
     ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from authsvc.models import AccessToken, Client, Grant, IntrospectionRight, JsonObject
+from authsvc.protocol.access_token import shown_sub
 from authsvc.protocol.forms import Form
 
 INACTIVE = b'{"active":false}'
@@ -59,7 +60,7 @@ def build_answer(token: AccessToken, issuer: str) -> bytes:
         "active": True,
         "token_type": "Bearer",
         "iss": issuer,
-        "sub": token.sub,
+        "sub": shown_sub(token),
         "aud": token.audience[0] if len(token.audience) == 1 else list(token.audience),
         "client_id": token.client_id,
         "exp": token.expires_at,
@@ -75,13 +76,13 @@ def build_answer(token: AccessToken, issuer: str) -> bytes:
     return msgspec.json.encode(answer)
 
 
-def build_refresh_answer(grant: Grant, issuer: str) -> bytes:
-    """The answer for a live refresh token, to its own client."""
+def build_refresh_answer(grant: Grant, issuer: str, *, sub: str) -> bytes:
+    """The answer for a live refresh token, to its own client, which calls its user `sub`."""
     return msgspec.json.encode(
         {
             "active": True,
             "iss": issuer,
-            "sub": grant.sub,
+            "sub": sub,
             "client_id": grant.client_id,
             "scope": " ".join(grant.scope),
             "exp": int(grant.idle_until.timestamp()),

@@ -19,6 +19,7 @@ from authsvc.models import Client, JsonObject, Session
 from authsvc.protocol import seals
 from authsvc.protocol.forms import Form
 from authsvc.protocol.redirects import check_redirect_uri
+from authsvc.protocol.subjects import PLAIN, Names
 
 LIFE = timedelta(minutes=10)
 MAX_LENGTH = 12_000
@@ -38,7 +39,7 @@ class Step(StrEnum):
 
 
 class Hint(msgspec.Struct, frozen=True):
-    """What an ID token of ours says of whom it was for."""
+    """What an ID token of ours says of whom it was for, by the names that its client has for them."""
 
     client_id: str
     sub: str
@@ -120,13 +121,17 @@ def may_go_to(client: Client, uri: str) -> bool:
     return uri in client.post_logout_redirect_uris
 
 
-def next_step(request: LogoutRequest, session: Session | None, known_as: Collection[str] = ()) -> Step:
-    """`known_as`: other names by which the client of the hint knows this session."""
+def next_step(
+    request: LogoutRequest, session: Session | None, names: Names = PLAIN, replaced: Collection[str] = ()
+) -> Step:
+    """`names` has the client of the hint for users and sessions; `replaced` are sessions of that client which this one
+    has replaced."""
     if session is None:
         return Step.NOTHING
     hint = request.hint
-    is_of_this = hint is not None and hint.sub == session.sub and hint.sid in {session.sid, *known_as}
-    return Step.END if is_of_this else Step.ASK
+    if hint is None or hint.sub != names.of_user(session.sub):
+        return Step.ASK
+    return Step.END if hint.sid in map(names.of_session, (session.sid, *replaced)) else Step.ASK
 
 
 def build_location(request: LogoutRequest) -> str | None:

@@ -30,13 +30,15 @@ def next_step(
     session: Session | None,
     consent: Consent | None,
     allowed: bool,
+    known_as: str | None,
     hinted_sub: str | None,
     now: datetime,
 ) -> Step:
     """What comes next for this request, which was first seen at `born_at`, in a browser with this session.
 
     `consent` is what this user allowed this client before; `allowed`, that the user of this session has now allowed
-    this very request, on the page that showed it. `hinted_sub` is the subject of a verified `id_token_hint`.
+    this very request, on the page that showed it. `known_as` is what the client calls this user, and `hinted_sub` whom
+    it means: the subject of a verified `id_token_hint`.
 
     Raises:
         LoginRequired: the next step were a login, and the user must not be asked (OID-03); or somebody else has logged
@@ -48,7 +50,7 @@ def next_step(
         if is_silent:
             raise LoginRequired("the user is not logged in, or not recently enough")
         return Step.LOGIN
-    if _is_another(asked, session, hinted_sub):
+    if _is_another(asked, known_as, hinted_sub):
         # Who has just logged in would only be asked again, and be the same.
         if is_silent or session.authenticated_at >= born_at:
             raise LoginRequired("another user is logged in")
@@ -71,9 +73,9 @@ def _wants_fresh_login(asked: AuthorizationRequest, session: Session, born_at: d
     return asked.max_age is not None and age.total_seconds() > asked.max_age
 
 
-def _is_another(asked: AuthorizationRequest, session: Session, hinted_sub: str | None) -> bool:
+def _is_another(asked: AuthorizationRequest, known_as: str | None, hinted_sub: str | None) -> bool:
     wanted = asked.wanted_values("sub")
-    return hinted_sub not in {None, session.sub} or (bool(wanted) and session.sub not in wanted)
+    return hinted_sub not in {None, known_as} or (bool(wanted) and known_as not in wanted)
 
 
 def _wants_consent(asked: AuthorizationRequest, client: Client, consent: Consent | None) -> bool:

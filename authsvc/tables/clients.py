@@ -3,7 +3,15 @@
 from datetime import datetime
 from typing import Any
 
-from authsvc.models import ApplicationType, AuthMethod, Client, ConsentPolicy, GrantType, IntrospectionRight
+from authsvc.models import (
+    ApplicationType,
+    AuthMethod,
+    Client,
+    ConsentPolicy,
+    GrantType,
+    IntrospectionRight,
+    SubjectType,
+)
 from authsvc.tables.db import Queries, Row
 
 # What an operator may change of a client, in the order of `_changeable`.
@@ -38,6 +46,8 @@ _CHANGEABLE = (
     "request_object_signing_alg",
     "require_pushed_authorization_requests",
     "require_signed_request_object",
+    "subject_type",
+    "sector_identifier_uri",
 )
 _GIVEN = (
     "client_id",
@@ -93,6 +103,8 @@ def _changeable(client: Client) -> tuple[Any, ...]:
         client.request_object_algorithm,
         client.require_pushed_request,
         client.require_signed_request,
+        client.subject_type,
+        client.sector_identifier_uri,
     )
 
 
@@ -232,4 +244,6 @@ def _client(row: Row) -> Client:
         request_object_algorithm=row["request_object_signing_alg"],
         require_pushed_request=row["require_pushed_authorization_requests"],
         require_signed_request=row["require_signed_request_object"],
+        subject_type=SubjectType(row["subject_type"]),
+        sector_identifier_uri=row["sector_identifier_uri"],
     )

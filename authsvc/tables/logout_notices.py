@@ -56,7 +56,9 @@ async def claim_notices(db: Queries, now: datetime, *, until: datetime, limit: i
          WHERE n.notice_id = due.notice_id AND c.client_id = n.client_id
         RETURNING n.notice_id, n.client_id, n.sub, n.sid, n.created_at, n.attempts, n.answered,
                   CASE WHEN c.disabled_at IS NULL THEN c.backchannel_logout_uri END AS uri,
-                  c.id_token_signed_response_alg AS algorithm
+                  c.id_token_signed_response_alg AS algorithm,
+                  coalesce((SELECT b.generation FROM auth.token_blacklist b WHERE b.mark = 'c:' || c.client_id), 0)
+                      AS generation
         """,
         now,
         until,

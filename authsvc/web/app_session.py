@@ -109,11 +109,11 @@ async def look(request: Call) -> Session | None:
 
 async def _tell(request: Call, session: Session, headers: Headers | None = None) -> Answer:
     flows = flows_of(request)
-    user = await flows.browser_sessions.find_user(session)
-    if user is None:
+    user, known_as = await flows.browser_sessions.find_user(session), await flows.app_sessions.known_as(session)
+    if user is None or known_as is None:
         raise NoSession
     told = AppSession(
-        user=build_profile(user),
+        user=build_profile(user, sub=known_as),
         expires_at=session.expires_at.replace(microsecond=0),
         idle_until=(session.idle_until or session.expires_at).replace(microsecond=0),
         csrf_token=await flows.forms.build_token(_purpose(session), ""),

@@ -1,5 +1,6 @@
 """/api/v1/me and /api/v1/logout: what users do with their own account, by access token."""
 
+from authsvc.protocol.access_token import shown_sub
 from authsvc.protocol.accounts import PasswordChangeRequest, build_profile
 from authsvc.web.request import Call, authorize_ending, authorize_user, flows_of, read_json
 from authsvc.web.responses import Answer, empty, json_answer
@@ -8,14 +9,16 @@ from authsvc.web.responses import Answer, empty, json_answer
 async def profile(request: Call) -> Answer:
     """Whose token is this?"""
     token = await authorize_user(request)
-    return json_answer(build_profile(await flows_of(request).account.find(token)))
+    user = await flows_of(request).account.find(token)
+    return json_answer(build_profile(user, sub=shown_sub(token)))
 
 
 async def change_claims(request: Call) -> Answer:
     """Change what is kept about the user (RFC 7396): null takes a claim away."""
     token = await authorize_user(request)
     changes = await read_json(request, dict)
-    return json_answer(build_profile(await flows_of(request).account.change_claims(token, changes)))
+    user = await flows_of(request).account.change_claims(token, changes)
+    return json_answer(build_profile(user, sub=shown_sub(token)))
 
 
 async def log_out(request: Call) -> Answer:

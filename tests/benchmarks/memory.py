@@ -39,7 +39,9 @@ def remembered_bytes() -> dict[str, int]:
 
 async def _measure(keys: Any, signer: Signer, is_user: bool) -> int:
     texts = [signer.sign(access_token.TYP, access_token.build_claims(_token(is_user), ISSUER)) for _ in range(TOKENS)]
-    recognition = Recognition(keys, None, SystemClock(), issuer=ISSUER, capacity=TOKENS)  # type: ignore[arg-type]
+    store: Any = None  # is never asked
+    subjects: Any = SimpleNamespace(secret=None)
+    recognition = Recognition(keys, store, subjects, SystemClock(), issuer=ISSUER, capacity=TOKENS)
     tracemalloc.start()
     try:
         for text in texts:

@@ -12,7 +12,7 @@ from authsvc.entropy import SystemEntropy
 from authsvc.errors import InvalidGrant, OAuthError
 from authsvc.flows.browser_sessions import OpenedSession
 from authsvc.metrics import Metrics
-from authsvc.models import ConsentPolicy
+from authsvc.models import ConsentPolicy, SubjectType
 from authsvc.protocol.accounts import PasswordChangeRequest
 from authsvc.protocol.endings import ENDS, Reach, Trigger
 from authsvc.wiring import Outside, open_flows
@@ -265,6 +265,9 @@ ACTS: list[tuple[Trigger, Callable[[Scene], Awaitable[Subject]]]] = [
     (Trigger.CONSENT_WITHDRAWN, withdraw_consent),
     (Trigger.CLIENT_REVOKED, by_operator(
         lambda scene: scene.worker.flows.clients.revoke_tokens(scene.shop.client_id))),
+    (Trigger.SUBJECTS_CHANGED, by_operator(
+        lambda scene: scene.worker.flows.clients.update(
+            scene.shop.client_id, {"subject_type": SubjectType.PAIRWISE}, change_subjects=True))),
     (Trigger.CLIENT_DISABLED, by_operator(lambda scene: scene.worker.flows.clients.disable(scene.shop.client_id))),
     (Trigger.CLIENT_DELETED, by_operator(lambda scene: scene.worker.flows.clients.delete(scene.shop.client_id))),
     (Trigger.KEY_KILLED, kill_key),

@@ -407,7 +407,7 @@ def _issuance_with(issuance: Issuance, revocations: Revocations) -> Issuance:
         issuance._db,
         issuance._keys,
         revocations,
-        issuance._copies,
+        issuance._subjects,
         issuance._clock,
         issuance._entropy,
         issuer="https://issuer.example",

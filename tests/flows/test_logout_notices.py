@@ -16,8 +16,10 @@ from authsvc.flows import logout_notices
 from authsvc.flows.browser_sessions import OpenedSession
 from authsvc.flows.publication import Publication
 from authsvc.metrics import Metrics
+from authsvc.models import LogoutNotice, SubjectType
 from authsvc.protocol import jwt
 from authsvc.protocol.backchannel_logout import EVENT, MOST_FAULTS, TYP
+from authsvc.protocol.clients import ClientChanges
 from authsvc.settings import Settings
 from authsvc.wiring import Outside, open_flows
 from tests.certificates import write_certificate
@@ -218,6 +220,24 @@ async def test_what_is_not_committed_is_told_to_nobody_and_what_is_done_again_is
     assert len(receiver.at("/shop")) == 1
 
 
+async def test_a_client_hears_by_the_names_that_it_has_by_then_wherever_it_is_told(
+    worker: Worker, receiver: Receiver
+) -> None:  # IDT-10
+    """No time passes, so this worker has not heard of the change: it knows a client whose names are everybody's."""
+    client = await client_at(worker, receiver, "/shop")
+    opened = await enter(worker, client)
+    changes: ClientChanges = {"subject_type": SubjectType.PAIRWISE}
+    await worker.flows.clients.update(client.client_id, changes, change_subjects=True)
+    await log_out(worker, opened)
+    (each,) = await told(receiver, "/shop")
+    again = await enter(worker, client)
+    await log_out(worker, again)
+    _, another = await told(receiver, "/shop", 2)
+    of_one, of_other = claims_of(each.token), claims_of(another.token)
+    assert of_one["sub"] == of_other["sub"] != opened.session.sub
+    assert len({of_one["sid"], of_other["sid"], opened.session.sid, again.session.sid}) == 4
+
+
 # --- Nobody waits
 
 
@@ -362,6 +382,19 @@ async def test_who_wants_it_no_more_is_told_nothing(worker: Worker, receiver: Re
     await worker.flows.clients.update(client.client_id, {"backchannel_logout_uri": None})
     worker.clock.advance(1)
     await until_all_are_told(worker)
+    assert len(receiver.at("/shop")) == 1
+
+
+async def test_who_is_gone_since_its_notice_was_claimed_is_told_nothing(worker: Worker, receiver: Receiver) -> None:
+    client = await client_at(worker, receiver, "/shop")
+    notice = LogoutNotice(
+        notice_id=1, client_id=client.client_id, sub="usr_1", sid="sid", created_at=worker.clock.now(), attempts=1,
+        uri=receiver.uri("/shop"), algorithm="RS256", generation=0,
+    )  # fmt: skip
+    await worker.flows.logout_notices._settle(notice)
+    await worker.flows.clients.delete(client.client_id)
+    worker.clock.advance(1)
+    await worker.flows.logout_notices._settle(notice)
     assert len(receiver.at("/shop")) == 1
 
 

@@ -103,7 +103,8 @@ def test_a_client_that_signs_is_made_shown_and_changed(environ: Environ, tmp_pat
     file.write_text(json.dumps(key_set))
     create = ["--token-endpoint-auth-method", "private_key_jwt", "--jwks-file", str(file),
               "--token-endpoint-auth-signing-alg", "ES256", "--request-object-signing-alg", "PS256",
-              "--require-pushed-authorization-requests", "--require-signed-request-object"]  # fmt: skip
+              "--require-pushed-authorization-requests", "--require-signed-request-object",
+              "--redirect-uri", "https://a.example/cb", "--subject-type", "pairwise"]  # fmt: skip
     made = told(environ, "client", "create", "--name", "a signer", *create)
     assert made.keys() == {"client_id"}, "it has no secret"
     shown = told(environ, "client", "show", made["client_id"])
@@ -111,20 +112,22 @@ def test_a_client_that_signs_is_made_shown_and_changed(environ: Environ, tmp_pat
         "token_endpoint_auth_method": "private_key_jwt", "jwks": key_set, "jwks_uri": None,
         "token_endpoint_auth_signing_alg": "ES256", "request_object_signing_alg": "PS256",
         "require_pushed_authorization_requests": True, "require_signed_request_object": True,
+        "redirect_uris": ["https://a.example/cb"], "subject_type": "pairwise", "sector_identifier_uri": None,
     }  # fmt: skip
     assert shown | settings == shown
     assert "kid" in run_cli(environ, "client", "show", made["client_id"]).stdout
 
     emptied = ["--jwks-file", "", "--jwks-uri", "https://a.example/jwks", "--token-endpoint-auth-signing-alg", "",
                "--request-object-signing-alg", "", "--no-require-pushed-authorization-requests",
-               "--no-require-signed-request-object"]  # fmt: skip
+               "--no-require-signed-request-object", "--subject-type", "public", "--change-subjects"]  # fmt: skip
     assert told(environ, "client", "update", made["client_id"], *emptied) == shown | {
         "jwks": None, "jwks_uri": "https://a.example/jwks", "token_endpoint_auth_signing_alg": None,
         "request_object_signing_alg": None, "require_pushed_authorization_requests": False,
-        "require_signed_request_object": False,
+        "require_signed_request_object": False, "subject_type": "public",
     }  # fmt: skip
 
     update = ("client", "update", made["client_id"])
+    check_refused(environ, 1, "say --change-subjects", *update, "--subject-type", "pairwise")
     check_refused(environ, 1, "has keys", *update, "--jwks-uri", "")
     check_refused(environ, 1, "either", *update, "--jwks-file", str(file))
     check_refused(environ, 1, "secret", "client", "rotate-secret", made["client_id"])

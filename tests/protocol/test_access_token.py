@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from authsvc.models import AccessToken, Generations, JsonObject
-from authsvc.protocol import access_token, keys
-from authsvc.protocol.access_token import TYP, build_claims, is_current, parse
+from authsvc.protocol import access_token, keys, subjects
+from authsvc.protocol.access_token import SEALED, TYP, build_claims, is_current, parse, shown_sub
 from authsvc.protocol.jwt import Rejected, Signed, Signer, Verified, Verifier, verify, verify_signature
+from authsvc.protocol.subjects import Hidden
 
 ISSUER = "https://auth.example"
 NOW = 1_800_000_000
@@ -44,19 +45,23 @@ CLIENT_TOKEN = replace(
     authenticated_at=None,
     methods=(),
 )
+PAIRWISE_TOKEN = replace(USER_TOKEN, pairwise_sub="p_1")
+SECRET = b"s" * 32
 CLAIMS = build_claims(USER_TOKEN, ISSUER)
 CLIENT_CLAIMS = build_claims(CLIENT_TOKEN, ISSUER)
+PAIRWISE_CLAIMS = build_claims(PAIRWISE_TOKEN, ISSUER, SECRET)
 
 
-def read(claims: JsonObject) -> AccessToken | Rejected:
+def read(claims: JsonObject, secret: bytes | None = SECRET) -> AccessToken | Rejected:
     """Both ways, which must not differ in what they take."""
-    found = parse(Verified(KEY.kid, claims), ISSUER)
+    found = parse(Verified(KEY.kid, claims), ISSUER, secret)
     try:
         payload = json.dumps(claims, separators=(",", ":")).encode("ascii")
     except TypeError:  # no JSON
         return found
-    read = access_token.read(Signed(KEY.kid, payload), ISSUER)
+    read = access_token.read(Signed(KEY.kid, payload), ISSUER, secret)
     assert read == found or (isinstance(read, Rejected) and isinstance(found, Rejected))
+    assert (read is SEALED) == (found is SEALED)
     return found
 
 
@@ -107,6 +112,31 @@ def test_the_audience_is_a_text_when_there_is_one_and_a_list_when_there_are_more
     assert build_claims(two, ISSUER)["aud"] == ["https://api.example", "https://auth.example/api/v1"]
 
 
+def test_a_token_of_a_client_with_pairwise_subjects_tells_nothing_that_all_tokens_of_a_user_have() -> None:  # IDT-10
+    assert (
+        without("sid")
+        | {
+            "sub": "p_1",
+            "gen": {"c": 1, "g": 2},
+            "sealed": subjects.seal(SECRET, "j_1", Hidden("u_1", 3, "s_1")),
+        }
+        == PAIRWISE_CLAIMS
+    )
+    assert (shown_sub(PAIRWISE_TOKEN), shown_sub(USER_TOKEN)) == ("p_1", "u_1")
+
+
+def test_the_claims_of_other_tokens_are_what_they_were() -> None:
+    assert build_claims(USER_TOKEN, ISSUER, SECRET) == CLAIMS
+    assert read(CLAIMS, secret=None) == USER_TOKEN
+
+
+def test_a_token_with_a_pairwise_sub_is_not_written_without_a_secret() -> None:
+    with pytest.raises(ValueError, match="secret"):
+        build_claims(PAIRWISE_TOKEN, ISSUER)
+    with pytest.raises(ValueError, match="secret"):
+        build_claims(replace(CLIENT_TOKEN, pairwise_sub="p_1"), ISSUER, SECRET)
+
+
 # --- What comes back
 
 TEXT = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=20)
@@ -139,27 +169,29 @@ def access_tokens(draw: st.DrawFn) -> AccessToken:
         grant_id=grant_id and draw(TEXT),
         authenticated_at=draw(st.none() | NUMBERS),
         methods=tuple(draw(st.lists(TEXT, max_size=2))),
+        pairwise_sub=draw(st.none() | TEXT),
     )
 
 
 @given(access_tokens())
 def test_what_is_signed_comes_back_the_same(token: AccessToken) -> None:
-    text = SIGNER.sign(TYP, build_claims(token, ISSUER))
+    text = SIGNER.sign(TYP, build_claims(token, ISSUER, SECRET))
     verified, signed = verify(text, VERIFIERS, typ=TYP), verify_signature(text, VERIFIERS, typ=TYP)
 
     assert isinstance(verified, Verified)
-    assert parse(verified, ISSUER) == token
+    assert parse(verified, ISSUER, SECRET) == token
     assert isinstance(signed, Signed)
-    assert access_token.read(signed, ISSUER) == token
+    assert access_token.read(signed, ISSUER, SECRET) == token
 
 
 def test_what_was_minted_here_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not as an object first: that is two thirds of the time."""
     monkeypatch.delattr(Signed, "read")
-    for token in (USER_TOKEN, CLIENT_TOKEN, replace(USER_TOKEN, audience=("a", "b"), methods=(), scope=())):
-        signed = verify_signature(SIGNER.sign(TYP, build_claims(token, ISSUER)), VERIFIERS, typ=TYP)
+    plain = (USER_TOKEN, replace(USER_TOKEN, audience=("a", "b"), methods=(), scope=()))
+    for token in (*plain, CLIENT_TOKEN, *(replace(each, pairwise_sub="p_1") for each in plain)):
+        signed = verify_signature(SIGNER.sign(TYP, build_claims(token, ISSUER, SECRET)), VERIFIERS, typ=TYP)
         assert isinstance(signed, Signed)
-        assert access_token.read(signed, ISSUER) == token
+        assert access_token.read(signed, ISSUER, SECRET) == token
 
 
 ACCEPTED: list[tuple[str, JsonObject, AccessToken]] = [
@@ -289,6 +321,20 @@ REFUSED: list[tuple[str, JsonObject]] = [
     ("a user who is called like the client", {**CLAIMS, "sub": "c_1"}),
     ("a client that is called like a user", {**CLIENT_CLAIMS, "sub": "u_1"}),
     ("nothing", {}),
+    *(
+        (f"sealed {value!r:.20}", {**PAIRWISE_CLAIMS, "sealed": value})
+        for value in (*NO_TEXT, "x", "A" * 100, PAIRWISE_CLAIMS["sealed"][:-2])
+    ),
+    ("sealed for another token", {**PAIRWISE_CLAIMS, "jti": "j_2"}),
+    ("sealed by another deployment", build_claims(PAIRWISE_TOKEN, ISSUER, b"t" * 32)),
+    ("sealed, and nothing is hidden", {**CLAIMS, "sealed": PAIRWISE_CLAIMS["sealed"]}),
+    ("sealed, beside a number", {**PAIRWISE_CLAIMS, "gen": CLAIMS["gen"]}),
+    ("sealed, beside a session", {**PAIRWISE_CLAIMS, "sid": "s_1"}),
+    ("sealed no more", {name: value for name, value in PAIRWISE_CLAIMS.items() if name != "sealed"}),
+    ("sealed: the client itself",
+     {**PAIRWISE_CLAIMS, "sealed": subjects.seal(SECRET, "j_1", Hidden("c_1", 3, "s_1"))}),
+    ("sealed: no session and no grant",
+     build_claims(replace(PAIRWISE_TOKEN, sid=None, grant_id=None), ISSUER, SECRET)),
 ]  # fmt: skip
 
 
@@ -297,14 +343,23 @@ def test_claims_that_were_not_written_here_are_refused(claims: JsonObject) -> No
     assert isinstance(read(claims), Rejected)
 
 
+def test_what_is_sealed_is_not_believed_without_the_secret() -> None:
+    assert read(PAIRWISE_CLAIMS) == PAIRWISE_TOKEN
+    assert read(PAIRWISE_CLAIMS, secret=None) is SEALED
+    assert read(CLAIMS | {"sealed": "x"}, secret=None) is SEALED, "whatever it is"
+    for wrong in ({"iss": "https://another.example"}, {"exp": NOW}, {"sealed": ""}):
+        assert read(PAIRWISE_CLAIMS | wrong, secret=None) is not SEALED, "nobody asks a store for it"
+
+
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None)) | st.lists(TEXT)
 
 
-@given(st.dictionaries(st.sampled_from(sorted(CLAIMS)), VALUES, min_size=1))
+@given(st.dictionaries(st.sampled_from(sorted({*CLAIMS, "sealed"})), VALUES, min_size=1))
 @settings(max_examples=100)
 def test_no_claims_raise(changed: dict[str, Any]) -> None:
     read({**CLAIMS, **changed})
     read({**CLIENT_CLAIMS, **changed})
+    read({**PAIRWISE_CLAIMS, **changed})
     read(changed)
 
 

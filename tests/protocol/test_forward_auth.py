@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from authsvc.errors import InsufficientScope, InvalidRequest, InvalidToken
 from authsvc.models import AccessToken, Generations
@@ -104,6 +105,13 @@ def test_whoever_is_behind_the_gateway_is_told_who_came_through_it() -> None:
         b"auth-scope": b"read write",
     }
     assert dict(build_headers(token(scope=())))[b"auth-scope"] == b""
+
+
+def test_whoever_is_behind_it_knows_the_user_as_the_client_does() -> None:  # IDT-10, ATK-66
+    assert dict(build_headers(replace(token(), pairwise_sub="p_1")))[b"auth-subject"] == b"p_1"
+    assert dict(build_headers(replace(token("\n"), pairwise_sub="p_1")))[b"auth-subject"] == b"p_1"
+    with pytest.raises(InvalidToken):
+        build_headers(replace(token(), pairwise_sub="p_1, admin"))
 
 
 @given(sub=st.text(max_size=20), client_id=st.text(max_size=20))

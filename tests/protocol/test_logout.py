@@ -14,6 +14,7 @@ from authsvc.models import ApplicationType, Client, Generations, Session
 from authsvc.protocol import logout
 from authsvc.protocol.forms import parse_query
 from authsvc.protocol.logout import LIFE, Asked, Hint, LogoutRequest, Step
+from authsvc.protocol.subjects import Names
 from tests.protocol.asking import NOW, a_client
 
 KEY = bytes(32)
@@ -144,11 +145,32 @@ STEPS: list[tuple[str, Hint | None, Session | None, tuple[str, ...], Step]] = [
 ]
 
 
-@pytest.mark.parametrize(("hint", "session", "known_as", "step"), [s[1:] for s in STEPS], ids=[s[0] for s in STEPS])
+@pytest.mark.parametrize(("hint", "session", "replaced", "step"), [s[1:] for s in STEPS], ids=[s[0] for s in STEPS])
 def test_only_who_shows_that_it_is_of_this_session_ends_it_unasked(
-    hint: Hint | None, session: Session | None, known_as: tuple[str, ...], step: Step
+    hint: Hint | None, session: Session | None, replaced: tuple[str, ...], step: Step
 ) -> None:
-    assert logout.next_step(LogoutRequest(hint=hint), session, known_as) is step
+    assert logout.next_step(LogoutRequest(hint=hint), session, replaced=replaced) is step
+
+
+NAMES, OTHER = Names("client.example", KEY), Names("other.example", KEY)
+KNOWN = (NAMES.of_user("usr_1"), NAMES.of_session("sid"))
+PAIRWISE: list[tuple[str, Hint, Names, tuple[str, ...], Step]] = [
+    ("a hint of this session", Hint("cli_1", *KNOWN), NAMES, (), Step.END),
+    ("of one that this one has replaced", Hint("cli_1", KNOWN[0], NAMES.of_session("old")), NAMES, ("old",), Step.END),
+    ("of another session", Hint("cli_1", KNOWN[0], NAMES.of_session("other")), NAMES, ("old",), Step.ASK),
+    ("of another user", Hint("cli_1", NAMES.of_user("usr_2"), KNOWN[1]), NAMES, (), Step.ASK),
+    ("of another sector", Hint("cli_1", *KNOWN), OTHER, (), Step.ASK),
+    ("of a client that knew them as everybody does", HINT, NAMES, (), Step.ASK),
+    ("by our name for the session", Hint("cli_1", KNOWN[0], "sid"), NAMES, (), Step.ASK),
+    ("by our name for the user", Hint("cli_1", "usr_1", KNOWN[1]), NAMES, (), Step.ASK),
+]
+
+
+@pytest.mark.parametrize(("hint", "names", "replaced", "step"), [r[1:] for r in PAIRWISE], ids=[r[0] for r in PAIRWISE])
+def test_a_client_with_names_of_its_own_shows_it_by_them(
+    hint: Hint, names: Names, replaced: tuple[str, ...], step: Step
+) -> None:  # IDT-10
+    assert logout.next_step(LogoutRequest(hint=hint), SESSION, names, replaced) is step
 
 
 # --- While the user is asked

@@ -52,6 +52,7 @@ def step(
     session: Session | None = OLD,
     consent: Consent | None = ALL,
     allowed: bool = False,
+    known_as: str | None = None,
     hinted_sub: str | None = None,
     now: datetime = NOW,
     **request: Any,
@@ -63,6 +64,7 @@ def step(
         session=session,
         consent=consent,
         allowed=allowed,
+        known_as=known_as or (session.sub if session else None),
         hinted_sub=hinted_sub,
         now=now,
     )
@@ -91,6 +93,12 @@ ROWS: list[Row] = [
     # Who it has to be (OID-05, OID-08)
     ("id_token_hint of the same user", {"hinted_sub": "usr_1"}, ISSUE, None),
     ("id_token_hint of another", {"hinted_sub": "usr_2"}, LOGIN, LoginRequired),
+    ("id_token_hint by the name that the client has for the user", {"known_as": "p_1", "hinted_sub": "p_1"}, ISSUE,
+     None),
+    ("id_token_hint by a name that the client does not know", {"known_as": "p_1", "hinted_sub": "usr_1"}, LOGIN,
+     LoginRequired),
+    ("a sub by a name that the client does not know",
+     {"known_as": "p_1", "claims": '{"id_token":{"sub":{"value":"usr_1"}}}'}, LOGIN, LoginRequired),
     ("a sub that is asked for", {"claims": '{"id_token":{"sub":{"value":"usr_1"}}}'}, ISSUE, None),
     ("one of two", {"claims": '{"id_token":{"sub":{"values":["usr_0","usr_1"]}}}'}, ISSUE, None),
     ("another sub", {"claims": '{"id_token":{"sub":{"value":"usr_2"}}}'}, LOGIN, LoginRequired),

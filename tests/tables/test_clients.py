@@ -8,7 +8,15 @@ from typing import Any
 import asyncpg
 import pytest
 
-from authsvc.models import ApplicationType, AuthMethod, Client, ConsentPolicy, GrantType, IntrospectionRight
+from authsvc.models import (
+    ApplicationType,
+    AuthMethod,
+    Client,
+    ConsentPolicy,
+    GrantType,
+    IntrospectionRight,
+    SubjectType,
+)
 from authsvc.protocol.revocation import client_mark
 from authsvc.tables import cache_mode, clients, revocations
 from authsvc.tables.db import Database
@@ -37,6 +45,8 @@ SIGN_IN: dict[str, Any] = {
     "request_object_algorithm": "PS256",
     "require_pushed_request": True,
     "require_signed_request": True,
+    "subject_type": SubjectType.PAIRWISE,
+    "sector_identifier_uri": "https://z.example/sector",
 }
 """Of each the other value than that of a client which never heard of it."""
 

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from authsvc.models import Client, Generations, Grant, LogoutNotice, User
-from authsvc.tables import authorization_codes, clients, grants, inherited_clients, logout_notices, sessions, users
+from authsvc.protocol.revocation import client_mark
+from authsvc.tables import (
+    authorization_codes,
+    clients,
+    grants,
+    inherited_clients,
+    logout_notices,
+    revocations,
+    sessions,
+    users,
+)
 from authsvc.tables.db import Database, Queries
 from authsvc.tables.inherited_clients import MOST_NAMES
 from tests.tables.rows import LATER, NOW, a_client, a_user, open_session
@@ -166,6 +176,7 @@ async def test_of_each_client_the_first_is_claimed_and_none_before_it_is_settled
     ]  # fmt: skip
     assert first[0].uri == TOLD
     assert first[0].algorithm == "RS256"
+    assert first[0].generation == 0
     assert await claim(db) == []
     await logout_notices.delete_notice(db, first[0].notice_id)
     assert [each.sid for each in await claim(db)] == ["b"]
@@ -210,6 +221,13 @@ async def test_of_a_client_that_wants_it_no_more_there_is_no_address(db: Databas
     assert await logout_notices.count_waiting(db) == (2, NOW)
     await clients.delete_client(db, one.client_id)
     assert await logout_notices.count_waiting(db) == (1, NOW)
+
+
+async def test_the_number_of_the_client_comes_with_a_notice(db: Database) -> None:
+    client = await inserted(db)
+    number = await revocations.raise_generation(db, client_mark(client.client_id), now=NOW, expires_at=LATER)
+    await waiting(db, client, "a")
+    assert [each.generation for each in await claim(db)] == [number]
 
 
 async def test_of_many_that_claim_at_once_each_notice_is_claimed_by_one(db: Database) -> None:

@@ -10,7 +10,7 @@ import jwt
 import pytest
 
 from authsvc.errors import InvalidValue
-from authsvc.models import AuthMethod, Client, ConsentPolicy, GrantType
+from authsvc.models import AuthMethod, Client, ConsentPolicy, GrantType, SubjectType
 from authsvc.protocol.claims import SCOPES
 from tests.house_of import ISSUER, PASSWORD, House, bearer
 from tests.signing import ALGORITHMS as SIGNED
@@ -163,8 +163,14 @@ async def use_claim_type(house: House, kind: str) -> bool:
     return "name" in told if kind == "normal" else "_claim_names" in told
 
 
-async def use_subject_type(house: House, kind: str) -> bool:
-    first, second = [await all_that_is_told(house, await trusted(house)) for _ in range(2)]
+async def use_subject_type(house: House, kind: str) -> bool:  # IDT-10
+    try:
+        subject_type = SubjectType(kind)
+    except ValueError:
+        return False
+    hosts = "one.example", "two.example"
+    clients = [await trusted(house, subject_type=subject_type, redirect_uris=(f"https://{host}/cb",)) for host in hosts]
+    first, second = [await all_that_is_told(house, client) for client in clients]
     return bool((first["sub"] == second["sub"]) == (kind == "public"))
 
 
@@ -313,7 +319,7 @@ TRIALS: dict[str, tuple[Attempt, set[str]]] = {
     "claims_supported": (use_claim, {"groups", "roles", "password", "password_digest", "generation", "created_at"}),
     "request_object_signing_alg_values_supported": (use_signed_request, UNSIGNED),
     "claim_types_supported": (use_claim_type, {"aggregated", "distributed"}),
-    "subject_types_supported": (use_subject_type, {"pairwise"}),
+    "subject_types_supported": (use_subject_type, {"ephemeral"}),
     "id_token_signing_alg_values_supported": (use_algorithm("id_token_algorithm"), ALGORITHMS),
     "userinfo_signing_alg_values_supported": (use_algorithm("userinfo_algorithm"), ALGORITHMS),
     "introspection_signing_alg_values_supported": (use_introspection_algorithm, ALGORITHMS),

@@ -152,7 +152,7 @@ async def test_the_metadata_say_what_is_built_and_nothing_empty(metadata: dict[s
         "userinfo_endpoint": f"{ISSUER}/oauth2/userinfo",
         "userinfo_signing_alg_values_supported": ["ES256", "RS256", "Ed25519"],
         "id_token_signing_alg_values_supported": ["ES256", "RS256", "Ed25519"],
-        "subject_types_supported": ["public"],
+        "subject_types_supported": ["public", "pairwise"],
         "scopes_supported": ["openid", "profile", "email", "address", "phone", "offline_access"],
         "claim_types_supported": ["normal"],
         "claims_supported": [
