@@ -11,7 +11,6 @@ import jwt
 import pytest
 
 from authsvc.models import Client
-from authsvc.protocol.rotation import RETIREMENT
 from tests.house_of import ISSUER, House, bearer
 from tests.web.browsing import Browser, a_client, answer_of, hidden
 from tests.web.forging import claims_of
@@ -92,34 +91,12 @@ async def test_without_a_place_to_go_to_they_stay_on_a_page(browser: Browser, cl
     assert not await is_in(browser)
 
 
-async def test_a_hint_is_good_when_it_has_expired(browser: Browser, client: Client) -> None:  # RPL-02
+async def test_a_hint_is_good_when_it_has_expired(browser: Browser, client: Client) -> None:
     hint = (await tokens_of(browser, client))["id_token"]
     browser.house.clock.advance(3600)
     answer = await browser.http.get(END, params=request(hint, post_logout_redirect_uri=BYE))
     assert answer.headers["location"] == BYE
     assert not await is_in(browser)
-
-
-@pytest.mark.parametrize("is_killed", [False, True])
-async def test_a_hint_outlives_its_key_unless_that_is_killed(house: House, is_killed: bool) -> None:  # RPL-02, OID-05
-    """Sessions live for longer than keys verify."""
-    await house.user()
-    browser, keys = Browser(house), house.flows.keys
-    client = await a_client(house, post_logout_redirect_uris=(BYE,))
-    hint = (await tokens_of(browser, client))["id_token"]
-    kid = jwt.get_unverified_header(hint)["kid"]
-    house.clock.advance(1)
-    await keys.rotate_all()
-    house.clock.advance(2 * RETIREMENT.total_seconds())
-    if is_killed:
-        await keys.kill(kid)
-    await keys.refresh()
-    assert is_killed or kid not in keys.ring.verifiers
-    asked = answer_of(await browser.authorize(client, prompt="none", id_token_hint=hint))
-    assert asked.get("error") == ("login_required" if is_killed else None)
-    page = await browser.http.get(END, params=request(hint, post_logout_redirect_uri=BYE))
-    assert is_asked(page) is is_killed
-    assert page.headers.get("location") == (None if is_killed else BYE)
 
 
 async def test_the_hint_of_an_offline_grant_names_the_session_too(browser: Browser, client: Client) -> None:
@@ -148,9 +125,7 @@ async def test_what_was_given_to_outlive_sessions_does_and_nothing_else(browser:
     assert (await browser.redeem(client, unspent)).json()["error"] == "invalid_grant"
 
 
-async def test_a_hint_from_before_a_new_login_in_the_same_browser_is_of_the_session_still(
-    browser: Browser, client: Client
-) -> None:
+async def test_what_was_given_before_a_new_login_is_of_the_session_still(browser: Browser, client: Client) -> None:
     house, old = browser.house, await tokens_of(browser, client)
     for _ in range(2):
         house.clock.advance(1)
