@@ -62,13 +62,14 @@ class _Work:
 
 class _Client(asyncio.Protocol):
     """One connection. With a `pause` it sends at even distances from `begins` on, as far as it is answered in time;
-    what it cannot send in time has waited from when it was due."""
+    what it cannot send in time has waited from when it was due. Sends at least once, however late it has come."""
 
     def __init__(self, work: _Work, number: int, *, begins: float = 0.0, pause: float = 0.0) -> None:
         self._work = work
         self._number = number
         self._due = begins
         self._pause = pause
+        self._sent = 0.0
         self._is_over = False
         self.closed = asyncio.get_running_loop().create_future()
 
@@ -101,7 +102,7 @@ class _Client(asyncio.Protocol):
 
     def _send_in_turn(self) -> None:
         now = perf_counter()
-        if max(now, self._due) >= self._work.ends:
+        if self._sent and max(now, self._due) >= self._work.ends:
             self._is_over = True
             self._transport.close()
         elif self._due > now:
