@@ -16,6 +16,7 @@ from authsvc.embedded import Stores
 from authsvc.migrate import migrate
 from tests import overheard
 from tests.stores import fresh_database, running_stores, write_to_memory
+from tests.tables.emptied import SharedDatabase, shared_database_of
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -64,6 +65,13 @@ def migrated_template(stores: Stores) -> Iterator[str]:
     with fresh_database(stores) as url:
         asyncio.run(migrate(url))
         yield urlsplit(url).path.removeprefix("/")
+
+
+@pytest.fixture(scope="session")
+def shared_database(stores: Stores, migrated_template: str) -> Iterator[SharedDatabase]:
+    """For tests that take one after the other the same database, emptied."""
+    with shared_database_of(stores, migrated_template) as shared:
+        yield shared
 
 
 @pytest.fixture

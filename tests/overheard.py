@@ -12,7 +12,7 @@ import re
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,9 @@ from tests.stores import run_sql
 
 WORD = 24
 """Letters of a secret that are looked for: 144 bits. What is shorter is none of ours."""
-_RUN = re.compile(rf"[A-Za-z0-9_-]{{{WORD},}}")
-_HEX = re.compile(rf"(?:\\x)?((?:[0-9a-f]{{2}}){{{WORD},}})")
+_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+_APART = bytes(byte if byte in _LETTERS else ord(" ") for byte in range(256))
+_HEX = re.compile(rb"(?:[0-9a-f]{2}){%d,}" % WORD)
 _NAMES = ("access_token", "refresh_token", "client_secret")
 
 
@@ -78,17 +79,19 @@ class Overheard:
         return Counter(place for place, text in places for _ in self.words_in(text))
 
     def words_in(self, text: str) -> Iterator[str]:
-        for run in _runs_of(text):
+        for run in map(bytes.decode, _runs_of(text.encode("ascii", "replace"))):
             for at in range(len(run) - WORD + 1):
                 if (word := run[at : at + WORD]) in self.words:
                     yield word
 
 
-def _runs_of(text: str) -> Iterable[str]:
-    for match in _RUN.finditer(text):
-        yield match[0]
-    for match in _HEX.finditer(text):  # as PostgreSQL writes bytes
-        yield from _RUN.findall(bytes.fromhex(match[1]).decode("latin-1"))
+def _runs_of(text: bytes) -> set[bytes]:
+    """All that are long enough, each once: most of what is said is said over and over."""
+    runs = {run for run in text.translate(_APART).split() if len(run) >= WORD}
+    for run in [*runs]:
+        for digits in _HEX.findall(run):  # as PostgreSQL writes bytes
+            runs |= _runs_of(bytes.fromhex(digits.decode()))
+    return runs
 
 
 class Ear(logging.Handler):

@@ -4,11 +4,14 @@
 """
 
 import asyncio
+import atexit
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,8 @@ MEMORY = Path("/dev/shm")
 ROOM = 6 << 30
 """Several times what a run was ever seen to need."""
 
+MADE = "AUTHSVC_TEST_CLUSTER"
+_ENDED = (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.InterfaceError, OSError)
 _numbers = count(1)
 
 
@@ -72,13 +77,36 @@ def passable_directory() -> Iterator[Path]:
         shutil.rmtree(directory)
 
 
+@cache
+def _made_cluster() -> Path:
+    """Made once, by the first of those that share this environment, and run by nobody."""
+    if MADE not in os.environ:
+        directory = Path(tempfile.mkdtemp(prefix="authsvc-cluster-"))
+        directory.chmod(0o711)
+        atexit.register(shutil.rmtree, directory)
+        with embedded(directory / "stores"):
+            pass
+        os.environ[MADE] = str(directory / "stores" / "postgres")
+    return Path(os.environ[MADE])
+
+
+def prepared(data_dir: Path) -> Path:
+    """The same directory, with a copy of a cluster in it: to make one takes a second."""
+    cluster = _made_cluster()
+    data_dir.mkdir(parents=True)
+    data_dir.chmod(0o711)
+    subprocess.run(["cp", "-a", cluster, data_dir], check=True)
+    return data_dir
+
+
 @contextmanager
 def running_stores(**options: Any) -> Iterator[Stores]:
     """Stores of their own, and nothing left of them."""
     with passable_directory() as directory:
-        data_dir = directory / "stores"
+        data_dir = prepared(directory / "stores")
         try:
-            with embedded(data_dir, **options) as stores:
+            with embedded(data_dir, **options) as stores, closing(KeptConnection(stores.database_url)) as kept:
+                _kept[stores] = kept
                 yield stores
         finally:
             wipe(data_dir)
@@ -88,12 +116,46 @@ def running_stores(**options: Any) -> Iterator[Stores]:
 def fresh_database(stores: Stores, template: str = "template1") -> Iterator[str]:
     """The URL of a new database, a copy of the template. Whoever still uses it at the end is thrown out."""
     name = f"test_{next(_numbers)}"
+    kept = _kept[stores]
     # The files are copied: twice as fast as the default for a small template.
-    run_sql(stores.database_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    kept.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     try:
         yield urlsplit(stores.database_url)._replace(path=f"/{name}").geturl()
     finally:
-        run_sql(stores.database_url, f"DROP DATABASE {name} WITH (FORCE)")
+        kept.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+class KeptConnection:
+    """For what is done before and after so many tests: to connect takes as long as most of it does.
+
+    It is made at the first statement, and anew when somebody has ended it.
+    """
+
+    def __init__(self, database_url: str) -> None:
+        self._url = database_url
+        self._runner = asyncio.Runner()
+        self._connection: Any = None
+
+    def execute(self, sql: str) -> None:
+        self._runner.run(self._execute(sql))
+
+    async def _execute(self, sql: str) -> None:
+        if self._connection is not None:
+            with suppress(*_ENDED):
+                await self._connection.execute(sql)
+                return
+            self._connection.terminate()
+        self._connection = await asyncpg.connect(self._url)
+        await self._connection.execute(sql)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            with suppress(*_ENDED):
+                self._runner.run(self._connection.close())
+        self._runner.close()
+
+
+_kept: dict[Stores, KeptConnection] = {}
 
 
 def run_sql(database_url: str, sql: str) -> Any:

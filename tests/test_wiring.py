@@ -11,7 +11,7 @@ import pytest
 
 from authsvc import migrate as migrations
 from authsvc import wiring
-from authsvc.embedded import Embedded, Stores
+from authsvc.embedded import Embedded
 from authsvc.errors import ConfigurationError, Unavailable
 from authsvc.jobs import runner
 from authsvc.jobs.runner import Periodic
@@ -21,8 +21,8 @@ from authsvc.readiness import open_readiness
 from authsvc.settings import Settings
 from tests.flows.workers import Caller, Worker, cheap, worker_on
 from tests.house_of import FakeClock
-from tests.stores import embedded, fresh_database, passable_directory
-from tests.tables.emptied import emptied
+from tests.stores import embedded, passable_directory, prepared
+from tests.tables.emptied import SharedDatabase
 from tests.tables.line import line_to
 
 ANOTHER_MASTER_KEY = format_master_key(bytes(range(32)))
@@ -30,15 +30,9 @@ SOON = 2.0
 """Seconds within which a worker serves again when PostgreSQL is back (FLT-35)."""
 
 
-@pytest.fixture(scope="module")
-def module_database_url(stores: Stores, migrated_template: str) -> Iterator[str]:
-    with fresh_database(stores, migrated_template) as url:
-        yield url
-
-
 @pytest.fixture
-def database_url(module_database_url: str) -> str:
-    return emptied(module_database_url)
+def database_url(shared_database: SharedDatabase) -> str:
+    return shared_database.emptied()
 
 
 async def serves(worker: Worker, who: Caller) -> bool:
@@ -63,7 +57,7 @@ async def until_it_serves(worker: Worker, who: Caller) -> float:
 @pytest.fixture
 def own_stores() -> Iterator[Embedded]:
     with passable_directory() as directory:
-        stores = embedded(directory / "stores", durable=False)
+        stores = embedded(prepared(directory / "stores"), durable=False)
         try:
             yield stores
         finally:

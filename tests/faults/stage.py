@@ -24,7 +24,7 @@ from tests.faults.servers import Postgres, RedisServer, launch, send, wait_for
 from tests.faults.sockets import holders
 from tests.house_of import MASTER_KEY
 from tests.journeys.service import children_of, clean_environment, free_port, is_alive
-from tests.stores import embedded, programs
+from tests.stores import embedded, prepared, programs
 
 ISSUER = "https://auth.example"
 NODES, WORKERS = 2, 2
@@ -180,7 +180,7 @@ async def open_stage(
 
     The directory is one that others may pass through.
     """
-    data_dir = directory / "stores"
+    data_dir = prepared(directory / "stores")
     with embedded(data_dir) as stores:
         await migrate(stores.database_url)
         connection = await asyncpg.connect(stores.database_url)

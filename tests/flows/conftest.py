@@ -1,29 +1,21 @@
 """A whole service for each test, on a database that is empty."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from authsvc import wiring
 from authsvc.adapters.hasher import Hasher
-from authsvc.embedded import Stores
 from tests.caches.filled import be_patient
 from tests.flows.nodes import Node, nodes_on
 from tests.flows.workers import Worker, cheap, worker_on, workers_on
 from tests.house_of import FakeClock, House, house_on, settings_for
-from tests.stores import fresh_database
-from tests.tables.emptied import emptied
-
-
-@pytest.fixture(scope="package")
-def shared_database_url(stores: Stores, migrated_template: str) -> Iterator[str]:
-    with fresh_database(stores, migrated_template) as url:
-        yield url
+from tests.tables.emptied import SharedDatabase
 
 
 @pytest.fixture
-def database_url(shared_database_url: str) -> str:
-    return emptied(shared_database_url)
+def database_url(shared_database: SharedDatabase) -> str:
+    return shared_database.emptied()
 
 
 @pytest.fixture

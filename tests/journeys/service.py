@@ -110,9 +110,9 @@ def serving(database_url: str, log: Path, *options: str, **settings: str) -> Ite
         process = subprocess.Popen([*AUTHSVC, "serve", *ports, *options], env=environ, stderr=stderr, text=True)
     service = Service(process, base, f"http://127.0.0.1:{management_port}", environ, log)
     try:
-        wait_until(lambda: _is_ready(service), START_SECONDS)
         # A first worker makes it ready, and with the last one this is said.
-        wait_until(lambda: "serving" in log.read_text(), START_SECONDS)
+        wait_until(lambda: _has_said(service, "serving"), START_SECONDS)
+        wait_until(lambda: _is_ready(service), START_SECONDS)
         yield service
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -122,6 +122,12 @@ def serving(database_url: str, log: Path, *options: str, **settings: str) -> Ite
             process.kill()
             process.wait()
         overheard.RUN.said("logs", log.read_text())
+
+
+def _has_said(service: Service, message: str) -> bool:
+    said = service.log.read_text()
+    assert service.process.poll() is None, said
+    return message in said
 
 
 def _is_ready(service: Service) -> bool:

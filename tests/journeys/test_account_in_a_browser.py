@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 import httpx2
 
-from tests.browser import Tab, running_browser
+from tests.browser import Browser, Tab
 from tests.house_of import PASSWORD
 from tests.journeys import fetch
 from tests.journeys.judging import ALL_RULES, AXE, FAULTS, SIDEWAYS, SMALL
@@ -61,11 +61,10 @@ def redeem(service: Service, client_id: str, callback: str, code: str) -> httpx2
     return fetch.post(f"{service.base}/oauth2/token", data=form)
 
 
-def test_a_person_looks_after_their_account(database_url: str, tmp_path: Path) -> None:
+def test_a_person_looks_after_their_account(database_url: str, browser: Browser, tmp_path: Path) -> None:
     with (
         serving(database_url, tmp_path / "log", "--migrate") as service,
         listening() as (callback, told),
-        running_browser() as browser,
         browser.open_tab() as tab,
     ):
         service.cli("user", "create", "--email", "ada@example.com", "--password-stdin", stdin=PASSWORD)

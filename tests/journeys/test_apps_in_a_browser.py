@@ -16,7 +16,7 @@ import asyncpg
 import pytest
 
 from authsvc.embedded import Stores
-from tests.browser import Browser, Tab, running_browser
+from tests.browser import Browser, Tab
 from tests.certificates import write_certificate
 from tests.house_of import PASSWORD
 from tests.journeys.service import Service, serving
@@ -102,12 +102,6 @@ def stage(stores: Stores, migrated_template: str, tmp_path_factory: pytest.TempP
             "a neighbour without TLS": f"http://127.0.0.1:{plain}",
         })  # fmt: skip
         assert "Traceback" not in (directory / "log").read_text()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from authsvc.protocol import sealed_request
 from authsvc.protocol.forms import Form
 from authsvc.protocol.sealed_request import LIFE, WaitingRequest
 from authsvc.settings import load
-from tests.browser import Browser, Tab, running_browser
+from tests.browser import Browser, Tab
 from tests.house_of import PASSWORD, FakeClock, flows_on
 from tests.journeys.judging import find_faults_at_both_widths
 from tests.journeys.service import Service, serving
@@ -108,12 +108,6 @@ def stage(stores: Stores, migrated_template: str, tmp_path_factory: pytest.TempP
         site = service.cli("client", "create", "--name", "Site", *common)["client_id"]
         yield Stage(service, app, site, callback, told)
         assert "Traceback" not in log.read_text()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import Tab, running_browser
+from tests.browser import Browser, Tab
 from tests.journeys.judging import find_faults_at_both_widths
 from tests.journeys.service import (
     children_of,
@@ -168,10 +168,10 @@ def test_the_four_lines_print_token_active_nothing_inactive(running: Path) -> No
     assert inactive == '{"active":false}'
 
 
-def test_the_website_is_clicked_through(running: Path) -> None:
+def test_the_website_is_clicked_through(running: Path, browser: Browser) -> None:
     said = (running / "said").read_text()
     website = _website_in(said)
-    with running_browser() as browser, browser.open_tab() as tab:
+    with browser.open_tab() as tab:
 
         def look() -> None:
             assert find_faults_at_both_widths(tab) == []

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from authsvc.embedded import Stores
-from tests.browser import Browser, Tab, running_browser
+from tests.browser import Browser, Tab
 from tests.deploy.tools import DEPLOY, ROOT
 from tests.house_of import PASSWORD
 from tests.journeys import fetch
@@ -35,12 +35,6 @@ def service(stores: Stores, migrated_template: str, tmp_path_factory: pytest.Tem
         service.cli("user", "create", "--email", ADA, "--password-stdin", stdin=PASSWORD)
         yield service
         assert "Traceback" not in log.read_text()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

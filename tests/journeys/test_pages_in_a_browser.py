@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from authsvc.web.pages.renderer import Pages, Wishes
 from authsvc.web.pages.views import ConsentPage, Form, FormPostPage
-from tests.browser import Browser, Tab, running_browser
+from tests.browser import Browser, Tab
 from tests.journeys.judging import ALL_RULES, COLOURS, find_faults
 from tests.pages.site import BRAND, build_site
 from tests.pages.states import STATES, TOKENS
@@ -56,12 +56,6 @@ def serving(app: ASGIApp) -> Iterator[str]:
 def site() -> Iterator[str]:
     with serving(build_site()) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

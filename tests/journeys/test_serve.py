@@ -20,12 +20,12 @@ from tests.faults.sockets import holders
 from tests.house_of import PASSWORD
 from tests.journeys import fetch
 from tests.journeys.service import Service, children_of, is_alive, serving, wait_until
-from tests.stores import embedded, passable_directory
+from tests.stores import embedded, passable_directory, prepared
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with passable_directory() as directory, embedded(directory / "stores", durable=False) as stores:
+    with passable_directory() as directory, embedded(prepared(directory / "stores"), durable=False) as stores:
         log = tmp_path_factory.mktemp("serve") / "log"
         # A storm comes from one address here.
         unlimited = {"AUTHSVC_LOGIN_ATTEMPTS_PER_ADDRESS": "0"}
@@ -172,7 +172,8 @@ def test_the_public_port_shows_no_metrics(service: Service) -> None:
 
 def test_nothing_is_lost_when_everything_is_killed(tmp_path: Path) -> None:  # FLT-34
     with passable_directory() as directory:
-        with embedded(directory / "stores") as stores, serving(stores.database_url, tmp_path / "1", "--migrate") as one:
+        data_dir = prepared(directory / "stores")
+        with embedded(data_dir) as stores, serving(stores.database_url, tmp_path / "1", "--migrate") as one:
             auth = one.client()
             one.cli("user", "create", "--email", "kept@example.com", "--password-stdin", stdin=PASSWORD)
             live, dead = one.token(auth), one.token(auth)
@@ -182,7 +183,7 @@ def test_nothing_is_lost_when_everything_is_killed(tmp_path: Path) -> None:  # F
             one.process.wait()
             wait_until(lambda: not any(is_alive(pid) for pid in family), 10)
         with (
-            embedded(directory / "stores") as stores,
+            embedded(data_dir) as stores,
             serving(stores.database_url, tmp_path / "2", AUTHSVC_ISSUER=one.base) as two,
         ):
             assert two.introspect(auth, live).json()["active"] is True
@@ -193,7 +194,7 @@ def test_nothing_is_lost_when_everything_is_killed(tmp_path: Path) -> None:  # F
 
 def test_an_outage_of_postgresql_never_looks_like_a_logout(tmp_path: Path) -> None:  # FLT-35
     with passable_directory() as directory:
-        stores_of = embedded(directory / "stores")
+        stores_of = embedded(prepared(directory / "stores"))
         stores = stores_of.start()
         try:
             with serving(stores.database_url, tmp_path / "log", "--migrate", "--workers", "2") as service:

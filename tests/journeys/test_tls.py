@@ -15,7 +15,7 @@ import pytest
 from tests.certificates import write_certificate
 from tests.journeys import fetch
 from tests.journeys.service import Service, run_cli, serving, wait_until
-from tests.stores import embedded, passable_directory
+from tests.stores import embedded, passable_directory, prepared
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def put(directory: Path, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, certificates: Path) -> Iterator[Service]:
-    with passable_directory() as directory, embedded(directory / "stores", durable=False) as stores:
+    with passable_directory() as directory, embedded(prepared(directory / "stores"), durable=False) as stores:
         log = tmp_path_factory.mktemp("tls") / "log"
         files = {
             "AUTHSVC_TLS_CERTIFICATE": str(certificates / "tls.crt"),

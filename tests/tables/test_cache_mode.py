@@ -14,7 +14,7 @@ from authsvc.models import CacheMode, CacheState
 from authsvc.tables import cache_mode, revocations
 from authsvc.tables.db import Database, Queries
 from tests.stores import fresh_database, run_sql
-from tests.tables.emptied import emptied
+from tests.tables.emptied import SharedDatabase
 from tests.tables.rows import LATER, NOW, database_on
 
 G, W, R = CacheState.POSTGRESQL, CacheState.WARMING, CacheState.TRUSTED
@@ -61,17 +61,23 @@ async def test_there_is_one_row_and_never_another(db: Database) -> None:
             )
 
 
-def test_an_emptied_database_has_the_row_that_a_new_one_has(
-    stores: Stores, migrated_template: str, shared_database_url: str
+def test_an_emptied_database_has_the_rows_that_a_new_one_has(
+    stores: Stores, migrated_template: str, shared_database: SharedDatabase
 ) -> None:
-    row = "SELECT to_jsonb(mode) - 'deployment' - 'changed_at' FROM auth.cache_mode mode"
+    rows = (
+        "SELECT jsonb_agg(to_jsonb(clients) || to_jsonb(mode) - 'deployment' - 'changed_at') "
+        "FROM auth.cache_mode mode, auth.clients"
+    )
     run_sql(
-        shared_database_url,
+        shared_database.url,
         "UPDATE auth.cache_mode SET state = 'R', epoch = 7, nonce = 'x', settled = false, "
         "setbacks = 7, lease_seconds = 7, canary = 'x'",
     )
+    run_sql(
+        shared_database.url, "UPDATE auth.clients SET name = 'x', scope = '{x}', generation = 7, disabled_at = now()"
+    )
     with fresh_database(stores, migrated_template) as fresh_url:
-        assert run_sql(emptied(shared_database_url), row) == run_sql(fresh_url, row)
+        assert run_sql(shared_database.emptied(), rows) == run_sql(fresh_url, rows)
 
 
 # --- Compare and set

@@ -7,6 +7,12 @@ import pytest
 from authsvc.embedded import Stores
 from tests.house_of import CHEAP_HASHES, House, house_on, settings_for
 from tests.stores import fresh_database
+from tests.tables.emptied import SharedDatabase
+
+
+@pytest.fixture
+def database_url(shared_database: SharedDatabase) -> str:
+    return shared_database.emptied()
 
 
 @pytest.fixture
