@@ -1,5 +1,6 @@
 """Clients that are not ours, and that are known to be strict: openid-client and oauth4webapi go the whole way, and
-whatever they find wrong with an answer fails here."""
+whatever they find wrong with an answer fails here. openid-client also sends its user to be logged out, and jose reads
+what its server is told of that."""
 
 import json
 import os
@@ -8,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
 from tests.oidf.module import Module
 from tests.oidf.node import installed
-from tests.oidf.provider import CALLBACK, EMAIL, SCOPE, Provider
+from tests.oidf.provider import CALLBACK, EMAIL, LOGGED_OUT, SCOPE, Provider
 from tests.signing import Hand
 
 RESOURCE = "https://api.example/"
@@ -34,7 +35,7 @@ def scripts() -> Path:
     return installed()
 
 
-def register(provider: Provider, algorithm: str, method: str, key_set: Path) -> dict[str, Any]:
+def register(provider: Provider, algorithm: str, method: str, key_set: Path, told_at: str) -> dict[str, Any]:
     how = (
         ["--public"] if method == "none" else ["--grant", "client_credentials", "--token-endpoint-auth-method", method]
     )
@@ -43,7 +44,8 @@ def register(provider: Provider, algorithm: str, method: str, key_set: Path) -> 
     made: dict[str, Any] = provider.service.cli(
         "client", "create", "--name", "A strict one", "--grant", "authorization_code", "--grant", "refresh_token", *how,
         "--scope", f"{SCOPE} read", "--redirect-uri", CALLBACK, "--audience", RESOURCE,
-        "--id-token-signed-response-alg", algorithm,
+        "--id-token-signed-response-alg", algorithm, "--introspection-signed-response-alg", algorithm,
+        "--post-logout-redirect-uri", LOGGED_OUT, "--backchannel-logout-uri", provider.receiver.uri(told_at),
     )  # fmt: skip
     return made
 
@@ -76,6 +78,36 @@ def hear(pipe: IO[str] | None) -> dict[str, Any]:
     return told
 
 
+def authorize(browser: Module, address: str, state: str) -> dict[str, str | None]:
+    """What arrives at the redirect URI, with this state."""
+    sent = read_query(address)
+    arrived = browser.send(sent, asked=sent | {"state": state})
+    assert isinstance(arrived, dict), arrived.text
+    fields = urlencode(arrived)
+    if browser.mode == "query":
+        return {"url": f"{CALLBACK}?{fields}", "body": None}
+    return {"url": CALLBACK, "body": fields}
+
+
+def log_out(browser: Module, address: str) -> dict[str, str]:
+    """Where the user is then."""
+    assert address.startswith(browser.provider.metadata["end_session_endpoint"] + "?")
+    arrived = browser.log_out(**read_query(address))
+    assert isinstance(arrived, str), arrived.text
+    return {"url": arrived}
+
+
+def hear_of_logout(provider: Provider, path: str) -> dict[str, str]:
+    (told,) = provider.receiver.wait_for(path)
+    return {"logout_token": told.token}
+
+
+def read_query(address: str) -> dict[str, str]:
+    fields = parse_qsl(urlsplit(address).query, strict_parsing=True)
+    assert len(dict(fields)) == len(fields)
+    return dict(fields)
+
+
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("library", ["openid_client", "oauth4webapi"])
 def test_a_strict_client_finds_nothing_wrong(
@@ -84,25 +116,21 @@ def test_a_strict_client_finds_nothing_wrong(
     algorithm, method, mode = CASES[case]
     hand, key_set = Hand(), tmp_path / "jwks.json"
     key_set.write_text(json.dumps(hand.key_set()))
-    made = register(provider, algorithm, method, key_set)
+    told_at = f"/{library}/{method}"
+    made = register(provider, algorithm, method, key_set, told_at)
     asked = {
-        "issuer": provider.issuer, "redirect_uri": CALLBACK, "client_id": made["client_id"],
+        "issuer": provider.issuer, "redirect_uri": CALLBACK, "logged_out": LOGGED_OUT, "client_id": made["client_id"],
         "client_secret": made.get("client_secret"), "algorithm": algorithm, "method": method, "mode": mode,
         "audience": RESOURCE, "jwk": hand.private_jwk() if method == "private_key_jwt" else None,
     }  # fmt: skip
     with provider.open() as http, script(scripts / f"{library}.mjs", provider) as process:
         browser = Module(provider, http, mode)
         say(process.stdin, asked)
-        while "open" in (told := hear(process.stdout)):
-            parameters = parse_qs(urlsplit(told["open"]).query, strict_parsing=True)
-            sent = {name: value for name, (value,) in parameters.items()}
-            arrived = browser.send(sent, asked=sent | {"state": told["state"]})
-            assert isinstance(arrived, dict), arrived.text
-            fields = urlencode(arrived)
-            if mode == "query":
-                say(process.stdin, {"url": f"{CALLBACK}?{fields}", "body": None})
+        while not (told := hear(process.stdout)).keys() & {"judged", "failed"}:
+            if "open" in told:
+                say(process.stdin, authorize(browser, told["open"], told["state"]))
             else:
-                say(process.stdin, {"url": CALLBACK, "body": fields})
+                say(process.stdin, log_out(browser, told["log_out"]) | hear_of_logout(provider, told_at))
     assert "failed" not in told, told["failed"]
     assert told["judged"] == {
         "sub": provider.sub,

@@ -16,7 +16,9 @@ await run(async ({ issuer, redirect_uri, client_id, client_secret, algorithm, me
     await oauth.processDiscoveryResponse(url, await oauth.discoveryRequest(url, { algorithm: kind }))
   }
   const as = await oauth.processDiscoveryResponse(url, await oauth.discoveryRequest(url))
-  const client = { client_id, id_token_signed_response_alg: algorithm }
+  const client = {
+    client_id, id_token_signed_response_alg: algorithm, introspection_signed_response_alg: algorithm,
+  }
   const key = jwk && (await importKey(jwk))
   const proof = PROOFS[method](key ?? client_secret)
 
@@ -69,13 +71,20 @@ await run(async ({ issuer, redirect_uri, client_id, client_secret, algorithm, me
   const claims = await oauth.validateJwtAccessToken(as, narrowed, audience)
   if (claims.sub !== sub || claims.aud !== audience) throw new Error('a token for somebody else')
 
+  // Introspection, plain and signed (RFC 9701), has to say this; what is no JWT has no signature to be validated.
+  async function look(expected) {
+    for (const requestJwtResponse of method === 'none' ? [] : [false, true]) {
+      const how = { requestJwtResponse }
+      const answered = await oauth.introspectionRequest(as, client, proof, refreshed.access_token, how)
+      const looked = await oauth.processIntrospectionResponse(as, client, answered)
+      if (requestJwtResponse) await oauth.validateApplicationLevelSignature(as, answered)
+      if (looked.active !== expected) throw new Error('it lives when it is dead, or the other way round')
+    }
+  }
+  await look(true)
   const revoked = await oauth.revocationRequest(as, client, proof, tokens.refresh_token)
   await oauth.processRevocationResponse(revoked)
-  if (method !== 'none') {
-    const looked = await oauth.introspectionRequest(as, client, proof, refreshed.access_token)
-    const { active } = await oauth.processIntrospectionResponse(as, client, looked)
-    if (active) throw new Error('a revoked family lives')
-  }
+  await look(false)
   const copied = oauth.processAuthorizationCodeResponse(as, client, await redeem(), checks)
   await fails(copied, 'ResponseBodyError', 'invalid_grant')
   return { sub, told, leaked: email ?? null }

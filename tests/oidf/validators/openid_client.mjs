@@ -1,7 +1,8 @@
 // openid-client, as a website uses it: all that it checks of a provider is checked.
 import './platform.mjs'
 import * as client from 'openid-client'
-import { fails, importKey, run, send } from './talk.mjs'
+import { checkLogoutToken } from './logout_token.mjs'
+import { fails, importKey, logOut, run, send } from './talk.mjs'
 
 const PROOFS = {
   client_secret_basic: client.ClientSecretBasic,
@@ -10,9 +11,11 @@ const PROOFS = {
   private_key_jwt: client.PrivateKeyJwt,
 }
 
-await run(async ({ issuer, redirect_uri, client_id, client_secret, algorithm, method, mode, jwk }) => {
+await run(async ({ issuer, redirect_uri, logged_out, client_id, client_secret, algorithm, method, mode, jwk }) => {
   const key = jwk && (await importKey(jwk))
-  const settings = { client_secret, id_token_signed_response_alg: algorithm }
+  const settings = {
+    client_secret, id_token_signed_response_alg: algorithm, introspection_signed_response_alg: algorithm,
+  }
   const config = await client.discovery(new URL(issuer), client_id, settings, PROOFS[method](key ?? client_secret))
   client.enableNonRepudiationChecks(config)
   const isConfidential = method !== 'none'
@@ -44,7 +47,7 @@ await run(async ({ issuer, redirect_uri, client_id, client_secret, algorithm, me
   const [came, checks] = await authorize({ scope: 'openid email offline_access', prompt: 'consent', max_age: '3600' })
   const again = came.clone()
   const tokens = await client.authorizationCodeGrant(config, came, checks)
-  const { sub, email } = tokens.claims()
+  const { sub, sid, email } = tokens.claims()
   const told = await client.fetchUserInfo(config, tokens.access_token, sub)
   const refreshed = await client.refreshTokenGrant(config, tokens.refresh_token)
   await client.fetchUserInfo(config, refreshed.access_token, refreshed.claims().sub)
@@ -65,5 +68,13 @@ await run(async ({ issuer, redirect_uri, client_id, client_secret, algorithm, me
   const [refused, theirs] = await authorize({ scope: 'openid admin', max_age: '3600' }, sign)
   const error = 'AuthorizationResponseError'
   await fails(client.authorizationCodeGrant(config, refused, theirs), error, 'invalid_scope')
+
+  const state = client.randomState()
+  const asked = { post_logout_redirect_uri: logged_out, id_token_hint: tokens.id_token, state }
+  const left = await logOut(client.buildEndSessionUrl(config, asked))
+  if (left.url !== `${logged_out}?state=${state}`) throw new Error(`out, and at ${left.url}`)
+  await checkLogoutToken(left.logout_token, config.serverMetadata(), { client_id, algorithm, sub, sid })
+  const [unknown, who] = await authorize({ scope: 'openid', prompt: 'none', max_age: '3600' })
+  await fails(client.authorizationCodeGrant(config, unknown, who), error, 'login_required')
   return { sub, told, leaked: email ?? null }
 })

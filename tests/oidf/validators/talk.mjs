@@ -21,6 +21,12 @@ export async function send(url, state) {
   return new Request(came, { method: 'POST', headers, body })
 }
 
+// Sends the user to this address to be logged out: where they are then, and what the client's server was told.
+export async function logOut(url) {
+  say({ log_out: url.href })
+  return hear()
+}
+
 // The key that a client signs with, of what it was registered with.
 export async function importKey(jwk) {
   const how = { name: 'ECDSA', namedCurve: 'P-256' }
