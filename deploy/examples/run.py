@@ -42,7 +42,8 @@ def register(example: str, issuer: str, origin: str) -> dict[str, str]:
     api = client("Example API", "--serves", ORDERS)
     website = client(
         "Example website", "--grant", "authorization_code", "--grant", "refresh_token",
-        "--redirect-uri", f"{origin}/callback", "--application-type", "native",  # for http on the loopback
+        "--redirect-uri", f"{origin}/callback", "--post-logout-redirect-uri", f"{origin}/",
+        "--application-type", "native",  # for http on the loopback
         "--scope", "openid email offline_access orders", "--audience", ORDERS,
     )  # fmt: skip
     return {"ISSUER": issuer, "ORIGIN": origin, **named("WEBSITE", website), **named("API", api)}

@@ -4,29 +4,52 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx2
 import pytest
 
 from authsvc.embedded import Stores
 from tests.browser import Browser, Tab
+from tests.certificates import write_certificate
 from tests.deploy.tools import DEPLOY, ROOT
 from tests.house_of import PASSWORD
 from tests.journeys import fetch
 from tests.journeys.judging import find_faults_at_both_widths
 from tests.journeys.service import Service, free_port, serving, wait_until
 from tests.journeys.test_code_flow_in_a_browser import ADA, fill_in, text
-from tests.stores import fresh_database
+from tests.receiver import Receiver, receiving
+from tests.stores import fresh_database, run_sql
 
 APP_PORT = free_port()
+TOLD = "/backchannel-logout"
 
 
 @pytest.fixture(scope="module")
-def service(stores: Stores, migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return write_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="module")
+def proxy(certificate: tuple[Path, Path]) -> Iterator[Receiver]:
+    """In front of the website, for who reaches it by https alone: the service."""
+    with receiving(certificate) as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def service(
+    stores: Stores,
+    migrated_template: str,
+    certificate: tuple[Path, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Service]:
     log = tmp_path_factory.mktemp("service") / "log"
     settings = {
         "AUTHSVC_APP_ORIGINS": f"http://127.0.0.1:{APP_PORT}",
         "AUTHSVC_ACCESS_TOKEN_SECONDS": "30",  # so that every use of one is by way of a refresh
+        "AUTHSVC_OUTBOUND_LOOPBACK": "true",
+        "AUTHSVC_OUTBOUND_CA_FILE": str(certificate[0]),
     }
     with (
         fresh_database(stores, migrated_template) as database_url,
@@ -123,7 +146,7 @@ def check_that_nobody_gets_past_the_gateway(home: str) -> None:
     assert (astray.status_code, astray.headers["location"]) == (303, f"{home}/")
 
 
-def test_a_person_uses_the_server_side_app(service: Service, tab: Tab) -> None:
+def test_a_person_uses_the_server_side_app(service: Service, proxy: Receiver, tab: Tab) -> None:
     with running("server-side-app", service, free_port()) as home:
         tab.open(home)
         assert find_faults_at_both_widths(tab) == []
@@ -148,10 +171,38 @@ def test_a_person_uses_the_server_side_app(service: Service, tab: Tab) -> None:
         fill_in(tab)
         assert tab.js("document.getElementById('user').textContent") == ADA
         tab.click("log-out")
+        assert tab.js("location.href") == f"{home}/"
         assert "You are not logged in here" in text(tab)
+
+        (website,) = [each for each in service.cli("client", "list") if each["client_name"] == "Example website"]
+        service.cli("client", "update", website["client_id"], "--backchannel-logout-uri", proxy.uri(TOLD))
+        tab.click("log-in")
+        fill_in(tab)  # at the service nobody was logged in any more either
+        assert tab.js("document.getElementById('user').textContent") == ADA
+        tab.open(f"{service.base}/oauth2/logout")
+        tab.click("logout-confirm")
+        (told,) = proxy.wait_for(TOLD)
+        check_that_nobody_else_logs_people_out(home, service, told.token)
+        tab.open(home)
+        assert tab.js("document.getElementById('user').textContent") == ADA, "who has not heard of it yet"
+        for _ in range(2):
+            assert fetch.post(f"{home}{TOLD}", data={"logout_token": told.token}).status_code == 200
+        tab.open(home)
+        assert "You are not logged in here" in text(tab)
+        live = "SELECT count(*) FROM auth.grants WHERE ended_at IS NULL"
+        wait_until(lambda: run_sql(service.environ["AUTHSVC_DATABASE_URL"], live) == 0, 30)
         assert tab.complaints() == []
         # An API takes no token that is none.
         for headers in ({}, {"authorization": "Bearer x"}):
             assert fetch.get(f"{home}/api/orders", headers=headers).status_code == 401
         astray = fetch.get(f"{home}/callback?code=x&state=y")
         assert (astray.status_code, astray.headers["location"]) == (303, "/")
+
+
+def check_that_nobody_else_logs_people_out(home: str, service: Service, logout_token: str) -> None:
+    """Nor by a token of the service that is about something else, or that somebody has changed."""
+    head, claims, signature = logout_token.split(".")
+    changed = f"{head}.{claims}.{signature[::-1]}"
+    for token in ("", "x", f"{head}.{claims}.", changed, service.token(service.client())):
+        assert fetch.post(f"{home}{TOLD}", data={"logout_token": token}).status_code == 400, token
+    assert fetch.get(f"{home}{TOLD}").status_code == 405

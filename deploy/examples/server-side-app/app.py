@@ -7,30 +7,31 @@ Tokens stay on the server. The browser has a cookie that names a session here, n
 import html
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from urllib.parse import parse_qsl
 
 import api
-from login import Departure, LoginRefused, Service, ServiceAway, SessionOver, Tokens
+from login import Departure, LoginRefused, LogoutRefused, Service, ServiceAway, SessionOver, Tokens
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 
-ORIGIN = os.environ["ORIGIN"]
+ISSUER, ORIGIN = os.environ["ISSUER"], os.environ["ORIGIN"]
 COOKIE = "session"  # by https: "__Host-session", and Secure
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
+    # A form may lead to the service: that of the logout does.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    f"form-action 'self' {ISSUER}; base-uri 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
 
-service = Service(
-    os.environ["ISSUER"], os.environ["WEBSITE_ID"], os.environ["WEBSITE_SECRET"], redirect_uri=f"{ORIGIN}/callback"
-)
+service = Service(ISSUER, os.environ["WEBSITE_ID"], os.environ["WEBSITE_SECRET"], redirect_uri=f"{ORIGIN}/callback")
 
 
 @dataclass(slots=True)
@@ -107,21 +108,53 @@ async def come_back(request: Request) -> Response:
 
 
 async def log_out(request: Request) -> Response:
-    """Out of here: what this website holds is revoked, so that a copy of it is worth nothing either. At the service the
-    user stays logged in; to end that too, send the browser to the `end_session_endpoint` of its metadata from here,
-    where it has one. Where the service calls the website when somebody logs out elsewhere, that call ends the
-    sessions here whose tokens have the `sid` that it names."""
-    form = dict(parse_qsl((await request.body()).decode("ascii", "replace")))
-    session = find_session(request)
-    if session is not None and secrets.compare_digest(form.get("form_token", "").encode(), session.form_token.encode()):
-        end_session(request)
-        if session.tokens is not None:
-            await service.revoke(session.tokens)
-    return RedirectResponse("/", 303, HEADERS)
+    """Out of here, and what this website holds is revoked, so that a copy of it is worth nothing either. From here the
+    browser goes to the service, where its user is logged out too, and comes back."""
+    form, session = await read_form(request), find_session(request)
+    if session is None or not secrets.compare_digest(form.get("form_token", "").encode(), session.form_token.encode()):
+        return RedirectResponse("/", 303, HEADERS)
+    end_session(request)
+    if session.tokens is None:
+        return RedirectResponse("/", 303, HEADERS)
+    try:
+        await service.revoke(session.tokens)
+        return RedirectResponse(await service.build_logout(session.tokens, f"{ORIGIN}/"), 303, HEADERS)
+    except ServiceAway:
+        return draw("<p>You are logged out here, but not at the service, which cannot be reached.</p>", 503)
+
+
+async def hear_of_logout(request: Request) -> Response:
+    """The service itself says that a login is over, however it ended: on its own pages, at another website, by an
+    operator. Whoever logged in here by it is out."""
+    sid = await service.read_logout_token((await read_form(request)).get("logout_token", ""))
+    over = {
+        cookie: session.tokens
+        for cookie, session in sessions.items()
+        if session.tokens is not None and session.tokens.claims.get("sid") == sid
+    }
+    for cookie in over:
+        del sessions[cookie]
+    # It wants its answer within three seconds.
+    return Response(status_code=200, headers=HEADERS, background=BackgroundTask(give_back, list(over.values())))
+
+
+async def give_back(forgotten: list[Tokens]) -> None:
+    """Tokens that nobody has any use for: `offline_access` would outlive the login."""
+    with suppress(ServiceAway):
+        for tokens in forgotten:
+            await service.revoke(tokens)
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    return dict(parse_qsl((await request.body()).decode("ascii", "replace")))
 
 
 async def say_refused(_: Request, error: Exception) -> Response:
     return draw(f'<p>There was no login: {html.escape(str(error))}.</p><p><a href="/">Back</a></p>', 400)
+
+
+async def say_no(_: Request, __: Exception) -> Response:
+    return JSONResponse({"error": "invalid_request"}, 400, HEADERS)
 
 
 async def say_away(_: Request, __: Exception) -> Response:
@@ -178,9 +211,10 @@ app = AtOneAddress(
             Route("/login", log_in),
             Route("/callback", come_back),
             Route("/logout", log_out, methods=["POST"]),
+            Route("/backchannel-logout", hear_of_logout, methods=["POST"]),
             Mount("/api", api.app),  # in real life it stands elsewhere
         ],
-        exception_handlers={LoginRefused: say_refused, ServiceAway: say_away},
+        exception_handlers={LoginRefused: say_refused, LogoutRefused: say_no, ServiceAway: say_away},
         max_body_size=10_000,
     )
 )

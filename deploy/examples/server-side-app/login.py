@@ -6,11 +6,14 @@ import ssl
 import time
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx2
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 from authlib.integrations.starlette_client import OAuth, OAuthError
-from joserfc.errors import JoseError
+from joserfc import jwt
+from joserfc.errors import InvalidKeyIdError, JoseError
+from joserfc.jwk import KeySet
 
 SCOPE = "openid email offline_access orders"
 ORDERS = "https://orders.example"
@@ -18,6 +21,9 @@ CLAIMS = '{"id_token": {"email": null}}'
 """To be told in the ID token itself, which saves asking UserInfo."""
 SOON_S = 30
 """An access token that ends this soon is renewed before it is used."""
+LOGOUT = {"http://schemas.openid.net/event/backchannel-logout": {}}
+NEW_KEYS_S = 60
+"""The keys are asked for again, at most this often, where a logout token names another: anybody may send one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,8 @@ class Tokens:
 
     claims: dict[str, Any]
     """Of the ID token, which was read and checked: `sub` is whose login it is, `sid` which."""
+    id_token: str = field(repr=False)
+    """As it came: by it the service knows whose logout is wanted."""
     access_token: str = field(repr=False)
     refresh_token: str = field(repr=False)
     ends_at: float
@@ -44,6 +52,10 @@ class Tokens:
 
 class LoginRefused(Exception):
     """The user said no, or something is not as it must be."""
+
+
+class LogoutRefused(Exception):
+    """What came is not from the service, or is not about a logout."""
 
 
 class SessionOver(Exception):
@@ -63,6 +75,7 @@ class Service:
         self._secret = client_secret
         self._redirect_uri = redirect_uri
         self._http: dict[str, Any] = {"verify": ssl.create_default_context(), "timeout": 10}
+        self._asked_for_keys = 0.0
         self._authsvc = OAuth().register(
             "authsvc",
             client_id=client_id,
@@ -92,7 +105,8 @@ class Service:
             wanted = {"iss": metadata["issuer"], "aud": self._client_id}
             options = {name: {"essential": True, "value": value} for name, value in wanted.items()}
             claims = await self._authsvc.parse_id_token(told, departure.nonce, claims_options=options, leeway=10)
-            return Tokens(dict(claims), told["access_token"], told["refresh_token"], time.time() + told["expires_in"])
+            ends_at = time.time() + told["expires_in"]
+            return Tokens(dict(claims), told["id_token"], told["access_token"], told["refresh_token"], ends_at)
         except OAuthError as error:
             raise LoginRefused(error.error) from error
         except (JoseError, ValueError, TypeError, KeyError) as error:
@@ -147,6 +161,45 @@ class Service:
                 raise ServiceAway from error
         if not answer.is_success:
             raise ServiceAway
+
+    async def build_logout(self, tokens: Tokens, back_to: str) -> str:
+        """Where to send the browser so that its user is logged out there too, unasked, and comes back."""
+        metadata = await self._metadata()
+        asked = {"id_token_hint": tokens.id_token, "post_logout_redirect_uri": back_to}
+        return f"{metadata['end_session_endpoint']}?{urlencode(asked)}"
+
+    async def read_logout_token(self, text: str) -> str:
+        """The `sid` of a login that is over, as the service says (OpenID Connect Back-Channel Logout §2.6). Raises
+        LogoutRefused."""
+        metadata = await self._metadata()
+        wanted = {"iss": metadata["issuer"], "aud": self._client_id, "events": LOGOUT}
+        options: dict[str, Any] = {name: {"essential": True, "value": value} for name, value in wanted.items()}
+        options |= {name: {"essential": True} for name in ("iat", "exp", "jti", "sid")}
+        try:
+            token = await self._verify(text, metadata["id_token_signing_alg_values_supported"])
+            jwt.JWTClaimsRegistry(leeway=10, **options).validate(token.claims)
+        except (JoseError, ValueError, TypeError) as error:
+            raise LogoutRefused from error
+        # By these it is told from every other token of the service.
+        if token.header.get("typ") != "logout+jwt" or "nonce" in token.claims:
+            raise LogoutRefused
+        return str(token.claims["sid"])
+
+    async def _verify(self, text: str, algorithms: list[str]) -> jwt.Token:
+        """Raises JoseError, ValueError or TypeError."""
+        try:
+            return jwt.decode(text, await self._keys(), algorithms)
+        except InvalidKeyIdError as error:
+            if time.time() < self._asked_for_keys + NEW_KEYS_S:
+                raise ServiceAway from error  # the service tries again, and then it may be known
+        self._asked_for_keys = time.time()
+        return jwt.decode(text, await self._keys(force=True), algorithms)
+
+    async def _keys(self, *, force: bool = False) -> KeySet:
+        try:
+            return KeySet.import_key_set(await self._authsvc.fetch_jwk_set(force=force))
+        except httpx2.HTTPError as error:
+            raise ServiceAway from error
 
     async def _metadata(self) -> dict[str, Any]:
         """What the service says of itself, asked once."""
