@@ -292,12 +292,13 @@ async def open_flows(
             Periodic("renew the lease", LEASE_SECONDS, lease.renew),
             *([] if cache is None else [Periodic("look for Redis", REDIS_LOOK_SECONDS, cache.look)]),
             Periodic("sample the pools", POOL_SAMPLE_SECONDS, _pool_sampler(metrics, db, marks_db, jobs_db)),
+            # Also where nobody sends them, or it would never be seen.
+            Periodic("look at logout notices", LOGOUT_NOTICES_LOOK_SECONDS, flows.logout_notices.look),
         ]
         election = Election(jobs_db, clock, metrics)
         jobs = [
             Periodic("seal the audit log", AUDIT_SEAL_SECONDS, audit_trail.seal),
             Periodic("send logout notices", 0.0, flows.logout_notices.send_next),
-            Periodic("look at logout notices", LOGOUT_NOTICES_LOOK_SECONDS, flows.logout_notices.look),
             *(
                 # Not at once: a service that dies as it starts does not begin with the jobs each time.
                 Periodic(job.name, JOB_SECONDS, partial(election.run, job.name, job.every, job.act), first=JOB_SECONDS)

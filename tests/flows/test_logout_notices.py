@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from authsvc import wiring
 from authsvc.entropy import SystemEntropy
 from authsvc.errors import NotFound, Unavailable
 from authsvc.flows import logout_notices
@@ -261,6 +262,26 @@ async def test_what_ended_elsewhere_is_told_by_who_is_at_work(worker: Worker, re
     async with open_flows(worker.settings, metrics, outside, keeps_fresh=False, with_jobs=False) as flows:
         await flows.users.disable(opened.session.sub)
     await told(receiver, "/shop")
+
+
+async def test_where_nobody_tells_them_it_is_seen_how_long_clients_have_waited(
+    settings: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`serve --no-jobs`, and no `work`."""
+    monkeypatch.setattr(wiring, "LOGOUT_NOTICES_LOOK_SECONDS", 0.01)
+    clock, metrics = FakeClock(), Metrics(CollectorRegistry())
+    async with open_flows(settings, metrics, Outside(clock, SystemEntropy(), draw_key), with_jobs=False) as flows:
+        worker = Worker(flows, clock, settings)
+        await worker.register()
+        await log_out(worker, await enter(worker, await client_at(worker, receiver, "/shop")))
+        clock.advance(700)
+
+        async def is_seen() -> bool:
+            waiting, oldest = metrics.logout_notices_waiting, metrics.logout_notices_oldest
+            return (waiting._value.get(), oldest._value.get()) == (1, 700)
+
+        await until(is_seen)
+    assert receiver.told == []
 
 
 # --- At least once
