@@ -24,6 +24,7 @@ class Told:
     path: str
     form: dict[str, list[str]]
     content_type: str
+    heard_at: float = field(default_factory=time.monotonic)
 
     @property
     def token(self) -> str:

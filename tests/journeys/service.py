@@ -124,6 +124,26 @@ def serving(database_url: str, log: Path, *options: str, **settings: str) -> Ite
         overheard.RUN.said("logs", log.read_text())
 
 
+@contextmanager
+def working(service: Service, log: Path) -> Iterator[Service]:
+    """`authsvc work` beside a service, ended by SIGTERM."""
+    port = free_port()
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            [*AUTHSVC, "work", "--management-port", str(port)], env=service.environ, stderr=stderr, text=True
+        )
+    worker = Service(process, "", f"http://127.0.0.1:{port}", service.environ, log)
+    try:
+        wait_until(lambda: _is_ready(worker), START_SECONDS)
+        yield worker
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0, log.read_text()
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        process.wait()
+
+
 def _has_said(service: Service, message: str) -> bool:
     said = service.log.read_text()
     assert service.process.poll() is None, said

@@ -7,20 +7,19 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg
-import httpx2
 import jwt
 
 from authsvc.metrics import TASKS
 from authsvc.protocol.keys import format_master_key
 from tests.house_of import MASTER_KEY
 from tests.journeys import fetch
-from tests.journeys.service import Service, clean_environment, free_port, run_cli, serving, wait_until
+from tests.journeys.service import Service, clean_environment, run_cli, serving, wait_until, working
 from tests.stores import run_sql
 
 NEW_MASTER_KEY = format_master_key(bytes(range(32)))
@@ -189,35 +188,6 @@ async def test_an_exchange_that_is_killed_in_the_middle_has_changed_nothing(data
 
 
 # --- Who does the jobs
-
-
-@contextmanager
-def working(service: Service, log: Path) -> Iterator[Service]:
-    """`authsvc work` beside a service, ended by SIGTERM."""
-    port = free_port()
-    with log.open("w") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "authsvc", "work", "--management-port", str(port)],
-            env=service.environ, stderr=stderr, text=True,
-        )  # fmt: skip
-    worker = Service(process, "", f"http://127.0.0.1:{port}", service.environ, log)
-    try:
-        wait_until(lambda: _answers(worker, "/readyz"), 60)
-        yield worker
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, log.read_text()
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        process.wait()
-
-
-def _answers(worker: Service, path: str) -> bool:
-    assert worker.process.poll() is None, worker.log.read_text()
-    try:
-        return worker.ask_management(path).status_code == 200
-    except httpx2.TransportError:
-        return False
 
 
 def test_the_jobs_run_where_they_are_told_to(database_url: str, tmp_path: Path) -> None:
