@@ -75,15 +75,20 @@ def measure(
     taken: dict[str, list[Figures]] = {case.name: [] for case in everything}
     say(f"{len(everything)} cases: about {len(everything) * (rounds * seconds + 1):.0f} s")
     for case in everything:
-        _check(stage, case, most=_to_look_at(stage, case))
-        _put(stage, put, case, min(seconds, WARM_UP_SECONDS))
+        warm_up(stage, put, case, seconds)
     for number in range(1, rounds + 1):
         for case in everything:
-            taken[case.name].append(_slice(stage, put, case, seconds))
+            taken[case.name].append(take(stage, put, case, seconds))
         say(f"round {number} of {rounds} is done")
     for case in everything:
         _check(stage, case, most=LOOKED_AT)
     return [_result(case, taken) for case in everything]
+
+
+def warm_up(stage: Stage, put: Put, case: Case, seconds: float) -> None:
+    """Every request of a case is looked at once, and then asked for a while. Raises WrongAnswer."""
+    _check(stage, case, most=_to_look_at(stage, case))
+    _put(stage, put, case, min(seconds, WARM_UP_SECONDS))
 
 
 def _to_look_at(stage: Stage, case: Case) -> int:
@@ -110,7 +115,8 @@ def _put(stage: Stage, put: Put, case: Case, seconds: float) -> generator.Outcom
     return put(port, _load_of(stage, case), case.connections, seconds, case.per_second)
 
 
-def _slice(stage: Stage, put: Put, case: Case, seconds: float) -> Figures:
+def take(stage: Stage, put: Put, case: Case, seconds: float) -> Figures:
+    """One case for so long. Raises WrongAnswer."""
     server = stage.servers[case.app]
     counts = any(goal.figure == "questions" for goal in case.goals)
     asked = stage.questions(case.app) if counts else 0
