@@ -125,6 +125,10 @@ def fresh_database(stores: Stores, template: str = "template1") -> Iterator[str]
         kept.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+KEPT = "kept by the tests"
+"""What PostgreSQL calls such a connection."""
+
+
 class KeptConnection:
     """For what is done before and after so many tests: to connect takes as long as most of it does.
 
@@ -145,7 +149,7 @@ class KeptConnection:
                 await self._connection.execute(sql)
                 return
             self._connection.terminate()
-        self._connection = await asyncpg.connect(self._url)
+        self._connection = await asyncpg.connect(self._url, server_settings={"application_name": KEPT})
         await self._connection.execute(sql)
 
     def close(self) -> None:

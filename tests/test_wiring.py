@@ -21,7 +21,7 @@ from authsvc.readiness import open_readiness
 from authsvc.settings import Settings
 from tests.flows.workers import Caller, Worker, cheap, worker_on
 from tests.house_of import FakeClock
-from tests.stores import embedded, passable_directory, prepared
+from tests.stores import KEPT, embedded, passable_directory, prepared
 from tests.tables.emptied import SharedDatabase
 from tests.tables.line import line_to
 
@@ -136,8 +136,11 @@ async def test_a_wrong_master_key_is_noticed_when_postgresql_is_back_too(databas
 async def connections_to(database_url: str) -> int:
     connection = await asyncpg.connect(database_url)
     try:
-        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        return int(await connection.fetchval(query))
+        query = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+            "AND application_name <> $1"
+        )
+        return int(await connection.fetchval(query, KEPT))
     finally:
         await connection.close()
 

@@ -410,7 +410,7 @@ async def test_who_is_gone_since_its_notice_was_claimed_is_told_nothing(worker: 
     client = await client_at(worker, receiver, "/shop")
     notice = LogoutNotice(
         notice_id=1, client_id=client.client_id, sub="usr_1", sid="sid", created_at=worker.clock.now(), attempts=1,
-        uri=receiver.uri("/shop"), algorithm="RS256", generation=0,
+        answered=0, uri=receiver.uri("/shop"), algorithm="RS256", generation=0,
     )  # fmt: skip
     await worker.flows.logout_notices._settle(notice)
     await worker.flows.clients.delete(client.client_id)

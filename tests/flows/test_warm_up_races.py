@@ -201,7 +201,7 @@ async def test_no_mark_that_was_made_known_is_ever_missing_whatever_becomes_of_r
             *(keep(revoke, 0.02) for _ in range(20)),
         )
         assert missed == []
-        assert answered_by("postgresql") > 10
+        assert answered_by("postgresql") > 0
         assert (await nodes[0].mode()).epoch > DISTURBANCES
         async with asyncio.timeout(60):
             while (found := await held(nodes[0])) is None:

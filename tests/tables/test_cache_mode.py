@@ -73,9 +73,7 @@ def test_an_emptied_database_has_the_rows_that_a_new_one_has(
         "UPDATE auth.cache_mode SET state = 'R', epoch = 7, nonce = 'x', settled = false, "
         "setbacks = 7, lease_seconds = 7, canary = 'x'",
     )
-    run_sql(
-        shared_database.url, "UPDATE auth.clients SET name = 'x', scope = '{x}', generation = 7, disabled_at = now()"
-    )
+    run_sql(shared_database.url, "UPDATE auth.clients SET name = 'x', scope = '{x}', disabled_at = now()")
     with fresh_database(stores, migrated_template) as fresh_url:
         assert run_sql(shared_database.emptied(), rows) == run_sql(fresh_url, rows)
 
