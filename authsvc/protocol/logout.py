@@ -131,7 +131,8 @@ def next_step(
     hint = request.hint
     if hint is None or hint.sub != names.of_user(session.sub):
         return Step.ASK
-    return Step.END if hint.sid in map(names.of_session, (session.sid, *replaced)) else Step.ASK
+    known = {names.of_session(each) for each in (session.sid, *replaced)}
+    return Step.END if hint.sid in known else Step.ASK
 
 
 def build_location(request: LogoutRequest) -> str | None:
