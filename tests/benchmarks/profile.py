@@ -1,6 +1,6 @@
 """`python -m tests.benchmarks.profile [--seconds N] CASE...`: where the time of a worker goes, by case.
 
-Looks 500 times a second at what the worker does, system calls and libraries too, with py-spy, which has to be installed
+Looks 100 times a second at what the worker does, system calls and libraries too, with py-spy, which has to be installed
 (`pip install py-spy`) and may have to be run as root. Samples of a worker that waits are left out.
 """
 
@@ -21,7 +21,7 @@ from tests.benchmarks.load import Put, find_generator
 from tests.benchmarks.rounds import take, warm_up
 from tests.benchmarks.stage import Stage, set_up
 
-RATE = 500
+RATE = 100
 SYSTEM_CALL = re.compile(r"(epoll_p?wait|(?:read|write|send|recv|writev|getpid|futex|syscall)\b)[^;]*\(libc")
 IDLE = "_queue_SimpleQueue_get"
 OURS = re.compile(r"\((authsvc/[^:)]+)")
@@ -79,7 +79,7 @@ def record(stage: Stage, put: Put, case: Case, seconds: float) -> tuple[Counter[
 
 
 @click.command()
-@click.option("--seconds", type=click.IntRange(1, 60), default=8, show_default=True)
+@click.option("--seconds", type=click.IntRange(1, 60), default=10, show_default=True)
 @click.argument("words", nargs=-1, required=True, metavar="CASE...")
 def main(seconds: int, words: tuple[str, ...]) -> None:
     """Where the time of a worker goes, in the cases with these words in their name."""
