@@ -52,6 +52,10 @@ class OutboundFailed(AuthsvcError):
     """Somebody outside did not answer as they should, or not in time. Nobody is told but the log."""
 
 
+class OutboundSilent(OutboundFailed):
+    """They were told all of it, and did not answer in time: what came of it is not known."""
+
+
 class ConfigurationError(AuthsvcError):
     """The operator has to mend something. Holds every fault that was found, not only the first."""
 

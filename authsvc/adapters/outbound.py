@@ -16,7 +16,7 @@ from typing import Any
 
 import httpcore2
 
-from authsvc.errors import ConfigurationError, OutboundFailed, OutboundRefused
+from authsvc.errors import ConfigurationError, OutboundFailed, OutboundRefused, OutboundSilent
 
 MAX_ANSWER_BYTES = 65_536
 SECONDS = 3.0
@@ -48,21 +48,22 @@ class Outbound:
         Raises:
             ConfigurationError: it cannot be used.
         """
-        self._backend = _Guarded(may_connect)
+        self._may_connect = may_connect
+        self._resolvers = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolver")
         # Reading what the system trusts takes a while, and many never go out.
         self._context = None if ca_file is None else open_context(ca_file)
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     def close(self) -> None:
         """Who still waits for an address gets none."""
-        self._backend.resolvers.shutdown(wait=False, cancel_futures=True)
+        self._resolvers.shutdown(wait=False, cancel_futures=True)
 
     async def get(self, uri: str, *, accept: str, seconds: float = SECONDS) -> Answer:
         """Raises OutboundRefused: it is nowhere to go. OutboundFailed: nothing came, too much, or too late."""
         return await self._send("GET", uri, ("accept", accept), None, seconds)
 
     async def post(self, uri: str, body: bytes, *, content_type: str, seconds: float = SECONDS) -> Answer:
-        """Raises OutboundRefused, OutboundFailed: as `get`."""
+        """Raises OutboundRefused, OutboundFailed: as `get`. Of these OutboundSilent: all of it was told."""
         return await self._send("POST", uri, ("content-type", content_type), body, seconds)
 
     async def _send(self, method: str, uri: str, header: tuple[str, str], body: bytes | None, seconds: float) -> Answer:
@@ -70,31 +71,48 @@ class Outbound:
             raise OutboundRefused("only https is spoken")
         if self._context is None:
             self._context = await asyncio.to_thread(ssl.create_default_context)
+        way = _Way(self._may_connect, self._resolvers)
+        connections = httpcore2.AsyncConnectionPool(
+            ssl_context=self._context, network_backend=way, max_keepalive_connections=0, http2=False
+        )
+        headers = [("host", _host_of(uri)), ("user-agent", "authsvc"), ("connection", "close"), header]
+        extensions = {"trace": way.see}
         try:
-            async with asyncio.timeout(seconds), self._turns, self._connections(self._context) as connections:
-                headers = [("host", _host_of(uri)), ("user-agent", "authsvc"), ("connection", "close"), header]
-                async with connections.stream(method, uri, headers=headers, content=body) as answer:
-                    return Answer(answer.status, await _read(answer))
+            async with (
+                asyncio.timeout(seconds),
+                self._turns,
+                connections,
+                connections.stream(method, uri, headers=headers, content=body, extensions=extensions) as answer,
+            ):
+                return Answer(answer.status, await _read(answer))
         except TimeoutError as cause:
-            raise OutboundFailed("no answer in time") from cause
+            raise (OutboundSilent if way.is_told else OutboundFailed)("no answer in time") from cause
         except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError, OSError) as cause:
             raise OutboundFailed("no answer") from cause
         except (httpcore2.UnsupportedProtocol, ValueError) as cause:
             raise OutboundRefused("not an address") from cause
-
-    def _connections(self, context: ssl.SSLContext) -> httpcore2.AsyncConnectionPool:
-        return httpcore2.AsyncConnectionPool(
-            ssl_context=context, network_backend=self._backend, max_keepalive_connections=0, http2=False
-        )
+        finally:
+            await way.close()
 
 
-class _Guarded(httpcore2.AsyncNetworkBackend):
-    """Connects to addresses that were looked at."""
+class _Way(httpcore2.AsyncNetworkBackend):
+    """Of one request: connects to addresses that were looked at, and knows how far it has come."""
 
-    def __init__(self, may_connect: MayConnect) -> None:
+    def __init__(self, may_connect: MayConnect, resolvers: ThreadPoolExecutor) -> None:
         self._may_connect = may_connect
+        self._resolvers = resolvers
         self._backend = httpcore2.AnyIOBackend()
-        self.resolvers = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolver")
+        self._stream: httpcore2.AsyncNetworkStream | None = None
+        self.is_told = False
+        """All of it was sent."""
+
+    async def see(self, event: str, _: object) -> None:
+        self.is_told = self.is_told or event == "http11.send_request_body.complete"
+
+    async def close(self) -> None:
+        """The library leaves a connection open on which TLS was given up."""
+        if self._stream is not None:
+            await self._stream.aclose()
 
     async def connect_tcp(
         self,
@@ -105,14 +123,15 @@ class _Guarded(httpcore2.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
         loop = asyncio.get_running_loop()
-        addresses = await loop.run_in_executor(self.resolvers, _resolve, host, port)
+        addresses = await loop.run_in_executor(self._resolvers, _resolve, host, port)
         # One that is inside among several that are not is a trick.
         if not all(map(self._may_connect, addresses)):
             raise OutboundRefused("the name is one of an address that is not gone to")
         failed: Exception = httpcore2.ConnectError("the name has no address")
         for address in addresses[:MAX_ADDRESSES]:
             try:
-                return await self._backend.connect_tcp(str(address), port, timeout=CONNECT_SECONDS)
+                self._stream = await self._backend.connect_tcp(str(address), port, timeout=CONNECT_SECONDS)
+                return self._stream
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failed = error
         raise failed

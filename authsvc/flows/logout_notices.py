@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from authsvc.adapters.outbound import Outbound
 from authsvc.clock import Clock
 from authsvc.entropy import Entropy, mint_id
-from authsvc.errors import InvalidClient, OutboundFailed, OutboundRefused, Unavailable
+from authsvc.errors import InvalidClient, OutboundFailed, OutboundRefused, OutboundSilent, Unavailable
 from authsvc.flows.issuance import Issuance
 from authsvc.flows.subjects import Subjects
 from authsvc.logs import get_logger
@@ -106,19 +106,16 @@ class LogoutNotices:
             await logout_notices.delete_notice(self._db, notice.notice_id)
             return
         try:
-            outcome = judge(await self._tell(notice, notice.uri))
-            await self._write_down(notice, outcome)
+            await self._write_down(notice, await self._tell(notice, notice.uri))
         except InvalidClient:  # it is gone by now, and what it was to be told with it
             return
         except Unavailable:  # no key, or no PostgreSQL: it is due again when the claim ends
             log.warning("a logout notice waits for the store", client_id=notice.client_id)
 
-    async def _tell(self, notice: LogoutNotice, uri: str) -> int | None:
-        """The status of its answer.
-
-        Raises:
-            InvalidClient: there is no such client any more.
-            Unavailable: what it calls the user is not known here, or the token cannot be signed.
+    async def _tell(self, notice: LogoutNotice, uri: str) -> Outcome:
+        """Raises:
+        InvalidClient: there is no such client any more.
+        Unavailable: what it calls the user is not known here, or the token cannot be signed.
         """
         names = await self._subjects.names_for(await self._subjects.find_client(notice.client_id, notice.generation))
         claims = build_claims(
@@ -133,8 +130,9 @@ class LogoutNotices:
             )
         except (OutboundRefused, OutboundFailed) as error:
             log.info("a client does not answer", client_id=notice.client_id, reason=error.description)
-            return None
-        return answer.status
+            # One that takes longer than we wait has heard it, and would hear nothing else for a day.
+            return Outcome.FAULT if isinstance(error, OutboundSilent) else Outcome.AWAY
+        return judge(answer.status)
 
     async def _write_down(self, notice: LogoutNotice, outcome: Outcome) -> None:
         now = self._clock.now()

@@ -16,7 +16,7 @@ TOKEN_SECONDS = 120
 """It is used at once (§2.4)."""
 
 WAITED_FOR = timedelta(days=1)
-"""How long a client is tried that does not answer."""
+"""How long a client is tried that is away."""
 LONGEST_PAUSE = timedelta(minutes=5)
 MOST_REFUSALS = 3
 MOST_FAULTS = 8
@@ -30,9 +30,9 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     """The client says that it cannot be right (400, §2.8), or that nobody is told there."""
     FAULT = "fault"
-    """It answers with an error of its own, or with something that is no answer to this."""
+    """It answers with an error of its own, with something that is no answer to this, or not in time."""
     AWAY = "away"
-    """No answer came, or not in time."""
+    """It was not to be reached, or was gone before it answered."""
 
 
 def build_claims(*, issuer: str, client_id: str, sub: str, sid: str, jti: str, now: int) -> JsonObject:
@@ -49,10 +49,8 @@ def build_claims(*, issuer: str, client_id: str, sub: str, sid: str, jti: str, n
     }
 
 
-def judge(status: int | None) -> Outcome:
-    """`status` of its answer; None: there was none. A redirect is none to this."""
-    if status is None:
-        return Outcome.AWAY
+def judge(status: int) -> Outcome:
+    """`status` of its answer. A redirect is none to this."""
     if 200 <= status < 300:
         return Outcome.DELIVERED
     return Outcome.REFUSED if 400 <= status < 500 and status not in {408, 429} else Outcome.FAULT

@@ -12,7 +12,7 @@ import httpcore2
 import pytest
 
 from authsvc.adapters.outbound import AT_ONCE, CONNECT_SECONDS, MAX_ADDRESSES, MAX_ANSWER_BYTES, SECONDS, Outbound
-from authsvc.errors import ConfigurationError, OutboundFailed, OutboundRefused
+from authsvc.errors import ConfigurationError, OutboundFailed, OutboundRefused, OutboundSilent
 from authsvc.protocol.outbound import may_connect
 from tests.adapters.listener import listening, saying
 from tests.certificates import write_certificate
@@ -197,9 +197,18 @@ async def test_who_does_not_answer_is_left_in_time(certificate: tuple[Path, Path
         await hangs.wait()
 
     async with listening(certificate, behave) as listener:
-        with pytest.raises(OutboundFailed, match="in time"):
+        with pytest.raises(OutboundSilent, match="in time"):
             await way_out(certificate).get(f"https://127.0.0.1:{listener.port}/", accept="*/*", seconds=0.2)
         hangs.set()
+
+
+async def test_who_was_told_nothing_yet_is_not_one_that_does_not_answer(certificate: tuple[Path, Path]) -> None:
+    """It lets connect, and never gets as far as TLS."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        with pytest.raises(OutboundFailed, match="in time") as caught:
+            await way_out(certificate).get(f"https://127.0.0.1:{port}/", accept="*/*", seconds=0.2)
+        assert type(caught.value) is OutboundFailed
 
 
 async def test_nobody_is_there(certificate: tuple[Path, Path]) -> None:

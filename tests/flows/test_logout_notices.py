@@ -305,6 +305,7 @@ async def test_one_that_fails_is_told_again(
     worker.clock.advance(2)
     again = await told(receiver, "/shop", 3)
     await until_all_are_told(worker)
+    assert counted(worker, "away" if behaviour == DROP else "fault") == 2
     assert len({claims_of(each.token)["jti"] for each in again}) == 3, "nobody takes it for a replay"
     assert {sid_of(each) for each in again} == {opened.session.sid}
     assert counted(worker, "given_up") == 0

@@ -98,6 +98,7 @@ def test_the_statuses_are_those_of_the_rfcs() -> None:  # oauth-core.md section 
         "CacheAway": 500,
         "OutboundRefused": 500,
         "OutboundFailed": 500,
+        "OutboundSilent": 500,
         "OAuthError": 400,
         "InvalidRequest": 400,
         "InvalidClient": 401,
