@@ -127,26 +127,9 @@ async def open_flows(
     master_key = MasterKey.parse(settings.master_key, settings.master_key_previous)
     timeout = settings.database_timeout_ms / 1000
     async with AsyncExitStack() as stack:
-        # Introspection has connections of its own: logins that hold every other one do not hold it up. Of those of the
-        # jobs one holds the lock of the job that runs, which works on another.
-        db, marks_db, jobs_db = (
-            Database(
-                settings.database_url, size=size, timeout=timeout, name=name,
-                on_unavailable=metrics.db_pool(name).errors.inc, on_wait=metrics.db_pool(name).wait.observe,
-            )
-            for name, size in (
-                ("main", settings.database_pool), ("introspection", settings.introspection_pool + 1), ("jobs", 6)
-            )
-        )  # fmt: skip
-        for database in (db, marks_db, jobs_db):
-            await database.open()
-            stack.push_async_callback(database.close)
-
-        cache = None if settings.redis_url is None else Cache(settings.redis_url, clock, metrics)
-        marks_cache = None
-        if cache is not None:
-            stack.push_async_callback(cache.close)
-            marks_cache = RevocationCache(cache)
+        stores = await _open_stores(stack, settings, metrics, clock)
+        db, marks_db, jobs_db = stores.databases
+        cache, marks_cache = stores.cache, stores.marks_cache
         lease = Lease(marks_db, clock, metrics, has_redis=marks_cache is not None)
         publication = Publication(db, marks_cache, lease, clock, metrics)
         reader = MarkReader(
@@ -286,30 +269,13 @@ async def open_flows(
             housekeeping=Housekeeping(jobs_db, publication, clock, metrics),
         )  # fmt: skip
         stack.push_async_callback(flows.logout_notices.close)
-        refreshers = [
-            Periodic("read the signing keys", KEY_REFRESH_SECONDS, keys.refresh),
-            Periodic("look for the canary", CANARY_SECONDS, flows.canary.look),
-            Periodic("renew the lease", LEASE_SECONDS, lease.renew),
-            *([] if cache is None else [Periodic("look for Redis", REDIS_LOOK_SECONDS, cache.look)]),
-            Periodic("sample the pools", POOL_SAMPLE_SECONDS, _pool_sampler(metrics, db, marks_db, jobs_db)),
-            # Also where nobody sends them, or it would never be seen.
-            Periodic("look at logout notices", LOGOUT_NOTICES_LOOK_SECONDS, flows.logout_notices.look),
-        ]
-        election = Election(jobs_db, clock, metrics)
-        jobs = [
-            Periodic("seal the audit log", AUDIT_SEAL_SECONDS, audit_trail.seal),
-            Periodic("send logout notices", 0.0, flows.logout_notices.send_next),
-            *(
-                # Not at once: a service that dies as it starts does not begin with the jobs each time.
-                Periodic(job.name, JOB_SECONDS, partial(election.run, job.name, job.every, job.act), first=JOB_SECONDS)
-                for job in jobs_of(flows)
-            ),
-        ]
-        if cache is not None and marks_cache is not None:
+        warm_up = None
+        if marks_cache is not None:
             warm_up = WarmUp(jobs_db, marks_cache, publication, lease, clock, entropy, metrics)
-            # In this order, whatever the turn of the look above: one that has just been found again is filled at once.
-            jobs.append(Periodic("fill Redis", WARM_UP_SECONDS, partial(_in_turn, cache.look, warm_up.run)))
-        periodics = [*(refreshers if keeps_fresh else ()), *(jobs if with_jobs else ())]
+        periodics = [
+            *(_refreshers(flows, stores, lease, metrics) if keeps_fresh else ()),
+            *(_jobs(flows, stores, Election(jobs_db, clock, metrics), warm_up) if with_jobs else ()),
+        ]
         for place, periodic in enumerate(periodics):
             periodic.start(later=place / len(periodics))
             stack.push_async_callback(periodic.stop)
@@ -317,6 +283,68 @@ async def open_flows(
             audit.observe(audit.build(Event.SYS_STARTUP))
             stack.callback(lambda: audit.observe(audit.build(Event.SYS_SHUTDOWN)))
         yield flows
+
+
+@dataclass(frozen=True, slots=True)
+class _Stores:
+    databases: tuple[Database, Database, Database]
+    """For introspection there are connections of its own: logins that hold every other one do not hold it up. Of those
+    of the jobs, the last, one holds the lock of the job that runs, which works on another."""
+    cache: Cache | None
+    marks_cache: RevocationCache | None
+
+
+async def _open_stores(stack: AsyncExitStack, settings: Settings, metrics: Metrics, clock: Clock) -> _Stores:
+    def database(name: str, size: int) -> Database:
+        pool = metrics.db_pool(name)
+        return Database(
+            settings.database_url, size=size, timeout=settings.database_timeout_ms / 1000, name=name,
+            on_unavailable=pool.errors.inc, on_wait=pool.wait.observe,
+        )  # fmt: skip
+
+    databases = (
+        database("main", settings.database_pool),
+        database("introspection", settings.introspection_pool + 1),
+        database("jobs", 6),
+    )
+    for each in databases:
+        await each.open()
+        stack.push_async_callback(each.close)
+    if settings.redis_url is None:
+        return _Stores(databases, None, None)
+    cache = Cache(settings.redis_url, clock, metrics)
+    stack.push_async_callback(cache.close)
+    return _Stores(databases, cache, RevocationCache(cache))
+
+
+def _refreshers(flows: Flows, stores: _Stores, lease: Lease, metrics: Metrics) -> list[Periodic]:
+    """What keeps the memory of a server up to date."""
+    return [
+        Periodic("read the signing keys", KEY_REFRESH_SECONDS, flows.keys.refresh),
+        Periodic("look for the canary", CANARY_SECONDS, flows.canary.look),
+        Periodic("renew the lease", LEASE_SECONDS, lease.renew),
+        *([] if stores.cache is None else [Periodic("look for Redis", REDIS_LOOK_SECONDS, stores.cache.look)]),
+        Periodic("sample the pools", POOL_SAMPLE_SECONDS, _pool_sampler(metrics, *stores.databases)),
+        # Also where nobody sends them, or it would never be seen.
+        Periodic("look at logout notices", LOGOUT_NOTICES_LOOK_SECONDS, flows.logout_notices.look),
+    ]
+
+
+def _jobs(flows: Flows, stores: _Stores, election: Election, warm_up: WarmUp | None) -> list[Periodic]:
+    """What nobody asks for."""
+    jobs = [
+        Periodic("seal the audit log", AUDIT_SEAL_SECONDS, flows.audit_trail.seal),
+        Periodic("send logout notices", 0.0, flows.logout_notices.send_next),
+        *(
+            # Not at once: a service that dies as it starts does not begin with the jobs each time.
+            Periodic(job.name, JOB_SECONDS, partial(election.run, job.name, job.every, job.act), first=JOB_SECONDS)
+            for job in jobs_of(flows)
+        ),
+    ]
+    if stores.cache is not None and warm_up is not None:
+        # In this order, whatever the turn of the look above: one that has just been found again is filled at once.
+        jobs.append(Periodic("fill Redis", WARM_UP_SECONDS, partial(_in_turn, stores.cache.look, warm_up.run)))
+    return jobs
 
 
 async def _in_turn(*acts: Callable[[], Awaitable[None]]) -> None:
