@@ -14,6 +14,9 @@ HANG = "hang"
 """Takes the request, and says nothing for as long as the receiver is there."""
 DROP = "drop"
 """Hangs up."""
+LATE = "late"
+"""Is fine with it, after a while."""
+LATE_SECONDS = 0.5
 
 Behaviour = int | str
 """A status, or one of these."""
@@ -72,6 +75,9 @@ def receiving(certificate: tuple[Path, Path], port: int = 0) -> Iterator[Receive
             behaviour = receiver.hear(told)
             if behaviour == HANG:
                 receiver.over.wait()
+            if behaviour == LATE:
+                receiver.over.wait(LATE_SECONDS)
+                behaviour = 200
             if isinstance(behaviour, int):
                 self.send_response(behaviour)
                 self.send_header("content-length", "0")

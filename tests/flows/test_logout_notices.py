@@ -28,7 +28,7 @@ from tests.drawn_keys import draw_key
 from tests.flows.test_code_grant import a_client, issue, log_in, redeem
 from tests.flows.workers import ADDRESS, EMAIL, Caller, Worker, cheap, claims_of, segment, sql, worker_on, workers_on
 from tests.house_of import ISSUER, PASSWORD, FakeClock
-from tests.receiver import DROP, HANG, Behaviour, Receiver, Told, receiving
+from tests.receiver import DROP, HANG, LATE, Behaviour, Receiver, Told, receiving
 
 Certificate = tuple[Path, Path]
 
@@ -285,6 +285,14 @@ async def test_where_nobody_tells_them_it_is_seen_how_long_clients_have_waited(
 
 
 # --- At least once
+
+
+async def test_one_that_takes_its_time_is_told_once(worker: Worker, receiver: Receiver) -> None:
+    receiver.behaviours["/shop"] = LATE
+    await log_out(worker, await enter(worker, await client_at(worker, receiver, "/shop")))
+    await until_all_are_told(worker)
+    assert len(receiver.at("/shop")) == 1
+    assert [counted(worker, each) for each in ("delivered", "fault", "away")] == [1, 0, 0]
 
 
 @pytest.mark.parametrize("behaviour", [500, 503, 302, 429, DROP, HANG], ids=str)
