@@ -106,9 +106,10 @@ def test_other_curves_are_not_shown() -> None:
         build_public_jwk(generate_ec_key(SECP384R1()).public_key())
 
 
+@pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")  # of a short key, which is refused then
 @given(st.dictionaries(st.sampled_from(sorted({*EC, *RSA, "use", "kid"})), st.text() | st.integers() | st.none()))
 def test_reading_a_key_raises_nothing_but_value_error(members: dict[str, Any]) -> None:
-    for base in (EC, RSA, OKP):
+    for base in (EC, {**RSA, "n": "0000000"}, RSA, OKP):
         try:
             import_public_key({**base, **members})
         except ValueError:
